@@ -1,0 +1,198 @@
+"""The nouns that the rest speaks in: Severity, Reading, View, Alert, Event. Values only, nothing here acts.
+
+All moments are seconds since 1970 UTC (float); they enter as an argument and are never asked for.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from riskbot.snapshot import MISSING, NOT_APPLICABLE, is_missing
+
+if TYPE_CHECKING:
+    from riskbot.history import History
+    from riskbot.snapshot import Snapshot
+
+
+class Severity(IntEnum):
+    """How bad an alert is. `OK` is "no alert"; the others are the tiers a rule may have, mildest first."""
+
+    OK = 0
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+    EMERGENCY = 4
+
+    @property
+    def label(self) -> str:
+        """The word a trader types: `warning`."""
+        return self.name.lower()
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """What a rule measured: one number for the account, or one for each currency.
+
+    value: compared with the rule's tiers. `NOT_APPLICABLE` and `MISSING` (see `riskbot.snapshot`) are values too, so
+    that a calculation over a field without a value is by itself a reading without a value.
+    ccy: the currency, or whatever else tells the rule's subjects apart; "" for the whole account.
+    note: a few words for the message: why there is no value, or what the number was made of.
+    """
+
+    value: Decimal
+    ccy: str = ""
+    note: str = ""
+
+    @classmethod
+    def not_applicable(cls, why: str = "", ccy: str = "") -> Reading:
+        """The exchange says that there is no such number in this account: a closed position, another mode."""
+        return cls(NOT_APPLICABLE, ccy, why)
+
+    @classmethod
+    def missing(cls, why: str = "", ccy: str = "") -> Reading:
+        """The number should be there and is not. Lasting, this is blindness and an alert of its own."""
+        return cls(MISSING, ccy, why)
+
+    @property
+    def is_missing(self) -> bool:
+        """True if the number should be there and is not."""
+        return is_missing(self.value)
+
+
+class Cause(StrEnum):
+    """Why an alert changed what it says."""
+
+    BREACH = "breach"
+    RECOVERED = "recovered"
+    NOT_APPLICABLE = "not_applicable"
+    CALM = "calm"
+    RULE_REMOVED = "rule_removed"
+    RULE_CHANGED = "rule_changed"
+
+
+class Alert(Struct, frozen=True, omit_defaults=True):
+    """The state of one rule about one subject, between ticks. `engine.py` says what each part does."""
+
+    level: Severity = Severity.OK
+    shown: Severity = Severity.OK
+    episode: int = 0
+    seq: int = 0
+    peak: Severity = Severity.OK
+    opened: float = 0.0
+    up: dict[int, float] = field(default_factory=dict)
+    down: dict[int, float] = field(default_factory=dict)
+    value: Decimal | None = None
+    fresh: float = 0.0
+    na_since: float = 0.0
+    na_count: int = 0
+    changes: tuple[float, ...] = ()
+    flapping: bool = False
+
+
+class Told(Struct, frozen=True):
+    """The last thing enqueued for one receiver about one alert."""
+
+    episode: int
+    seq: int
+    level: Severity
+
+
+class Alerts(Struct, frozen=True, omit_defaults=True):
+    """All that riskbot remembers of one account: one value, committed with the messages it causes.
+
+    alerts: by rule, then by subject; only those that ever left rest.
+    told: by receiver, then by `rule/subject`.
+    blind: since when each rule has had a reading it should have had and did not, and why.
+    seen: when the last fresh snapshot was judged. exposed: it showed debt, or a ratio in reach of a tier.
+    """
+
+    alerts: dict[str, dict[str, Alert]] = field(default_factory=dict)
+    told: dict[str, dict[str, Told]] = field(default_factory=dict)
+    blind: dict[str, Blind] = field(default_factory=dict)
+    seen: float = 0.0
+    exposed: bool = False
+
+    def open(self, at_least: Severity = Severity.INFO) -> bool:
+        """Is any alert told, or to be told, at this severity or worse?"""
+        return any(a.shown >= at_least for subjects in self.alerts.values() for a in subjects.values())
+
+
+class Blind(Struct, frozen=True):
+    """A rule without a number that it should have."""
+
+    since: float
+    why: str
+
+
+class Event(Struct, frozen=True):
+    """One change of what the world should be told about one alert. `seq` counts within the episode."""
+
+    account: str
+    rule: str
+    subject: str
+    episode: int
+    seq: int
+    before: Severity
+    after: Severity
+    peak: Severity
+    at: float
+    opened: float
+    cause: Cause
+    value: Decimal | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the alert within the account: `rule/subject`."""
+        return f"{self.rule}/{self.subject}"
+
+
+class AccountInfo(Struct, frozen=True):
+    """Who the key belongs to and what it may do, from `GET /api/v5/account/config`.
+
+    mode: `acctLv` "1" to "4". permissions: of read_only, trade, withdraw. ips: addresses the key is bound to, empty: none.
+    """
+
+    uid: str
+    mode: str
+    label: str = ""
+    permissions: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+    main_uid: str = ""
+
+
+class Outage(Struct, frozen=True):
+    """The account can't be seen: the last polls failed.
+
+    since: when the last good reply was judged. why: the newest failure, for people. severity: how bad that failure
+    is by itself, at once, whatever its age (a dead key, an account frozen by the exchange).
+    """
+
+    since: float
+    why: str
+    severity: Severity = Severity.OK
+
+
+class View(Struct, frozen=True):
+    """All that a rule may look at. Pure: the same view gives the same readings.
+
+    now: the moment to judge. snapshot: the newest reply. history: the past of the fields that rules asked for.
+    info: mode and rights, None until they are known. outage: set while the account can't be seen; `snapshot` is
+    then the last one that was. alerts: what was remembered before this tick.
+    """
+
+    account: str
+    now: float
+    snapshot: Snapshot
+    history: History
+    info: AccountInfo | None = None
+    outage: Outage | None = None
+    alerts: Alerts = Alerts()
+
+    @property
+    def mode(self) -> str | None:
+        """`acctLv`: "1" Spot, "2" Futures, "3" Multi-currency margin, "4" Portfolio margin; None: not known yet."""
+        return self.info.mode if self.info else None

@@ -1,0 +1,154 @@
+"""The contract of a store: one value per account, committed together with the messages it causes.
+
+Laws: alert state and outbox change together or not at all; a message is marked done only after it was sent; a
+repeated commit says nothing twice, since a message's id follows from what it tells. The journal (the past, for
+windows) stands beside and may lag.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from riskbot.model import Cause, Severity
+
+
+class StoreError(Exception):
+    """The store can't be used. The text is for people and says what to do."""
+
+
+class Fenced(StoreError):
+    """Another owner has written this account since the given revision: let go of it."""
+
+
+class Unavailable(StoreError):
+    """Not known whether it was written: load again and compare `commit_id`."""
+
+
+class State(Struct, frozen=True):
+    """An account's value as last committed. `rev` 0: never."""
+
+    value: bytes | None = None
+    rev: int = 0
+    commit_id: str = ""
+
+
+class Step(Struct, frozen=True):
+    """One step of an alert that was overtaken before its message went out."""
+
+    episode: int
+    seq: int
+    before: Severity
+    after: Severity
+    peak: Severity
+    at: float
+    opened: float
+    maybe_sent: bool = False
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One row of the outbox: one event for one receiver.
+
+    id: `account/rule/subject-episode-seq@receiver`; the same event always gets the same id.
+    alert: `account/rule/subject`; per receiver at most one row of an alert is queued and one in flight.
+    before, after: what the receiver was told and is now told (severities as it sees them, `OK`: nothing).
+    covers: the steps this row replaced while it waited, oldest first.
+    tries, maybe_sent, error: the course of delivery. maybe_sent: a try may have arrived.
+    unsaved: told from memory, since the store could not write it.
+    """
+
+    id: str
+    receiver: str
+    account: str
+    alert: str
+    episode: int
+    seq: int
+    before: Severity
+    after: Severity
+    peak: Severity
+    at: float
+    opened: float
+    cause: Cause
+    title: str
+    body: str
+    due_at: float = 0.0
+    covers: tuple[Step, ...] = ()
+    tries: int = 0
+    maybe_sent: bool = False
+    error: str = ""
+    unsaved: bool = False
+
+    @property
+    def urgency(self) -> Severity:
+        """The worst this row has to say: also a closing that covers an untold critical is critical."""
+        return max((self.before, self.after, *(step.peak for step in self.covers)))
+
+    def as_step(self) -> Step:
+        """This row as a step that a newer row covers."""
+        return Step(
+            self.episode, self.seq, self.before, self.after, self.peak, self.at, self.opened, self.maybe_sent
+        )
+
+
+class Point(Struct, frozen=True):
+    """One value of the past: a field (`details.liab`) of a currency ("" for the account) from `at` on."""
+
+    field: str
+    ccy: str
+    at: float
+    value: str
+
+
+class Store(Protocol):
+    """What a watch and its couriers need. Every backend passes the one contract suite in `tests/`."""
+
+    async def load(self, account: str) -> State:
+        """The account's last committed value. Raises Unavailable."""
+
+    async def commit(
+        self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]
+    ) -> int:
+        """Write value and messages, both or neither; give the new revision.
+
+        A row still queued for the same receiver and alert is superseded: the new row covers it. A message whose id is
+        already there is left alone. Durable against power loss if there are messages, else against a kill.
+        Raises Fenced if the account is not at `rev`, Unavailable if it is not known whether it was written.
+        """
+
+    async def take(self, receiver: str, n: int, now: float, lease: float) -> list[Message]:
+        """Up to n due messages, most urgent first, leased until now + lease. Of one alert only its oldest.
+
+        A row whose lease ran out is due again with `maybe_sent` set: whoever held it may have sent it.
+        """
+
+    async def ack(self, message: Message, now: float) -> None:
+        """It was sent: only now is it done."""
+
+    async def nack(self, message: Message, due_at: float, why: str, *, maybe_sent: bool) -> None:
+        """Not sent, or not known: queue it again, due at `due_at`. If a newer row of its alert was
+        queued meanwhile, this one is superseded and covered by it instead."""
+
+    async def dead(self, message: Message, now: float, why: str) -> None:
+        """It will never be sent. The row is kept for people to see."""
+
+    async def release(self) -> None:
+        """At start: every leased row is due again, `maybe_sent`; whoever held it is gone."""
+
+    async def next_due(self, receiver: str) -> float | None:
+        """When the earliest queued row of a receiver is due or its lease ends, None: nothing waits."""
+
+    async def outbox(self, states: tuple[str, ...]) -> list[tuple[str, Message]]:
+        """Rows with their state (queued, sending, sent, superseded, dead), newest first, for people to see."""
+
+    async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
+        """Append to the journal, for each account: values of the past, and when it was last seen."""
+
+    async def recall(self, account: str, since: float) -> tuple[list[Point], float]:
+        """The journal since then, oldest first, with the last value before it for each series; and when last seen."""
+
+    async def prune(self, before: float) -> None:
+        """Forget done rows and points older than that, but of each series its last point, and no row that waits."""
+
+    async def close(self) -> None:
+        """Write what is pending and let go."""
