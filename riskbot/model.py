@@ -71,10 +71,18 @@ class Cause(StrEnum):
     CALM = "calm"
     RULE_REMOVED = "rule_removed"
     RULE_CHANGED = "rule_changed"
+    ONGOING = "ongoing"
 
 
 class Alert(Struct, frozen=True, omit_defaults=True):
-    """The state of one rule about one subject, between ticks. `engine.py` says what each part does."""
+    """The state of one rule about one subject, between ticks. `engine.py` says what moves it.
+
+    level: what the timers have earned. shown: what the world should be told; more than `level` while it flaps.
+    episode, seq, peak, opened: the present or last course from nothing told to nothing told.
+    up, down: since when each tier has been met, or left. na_since, na_count: since when, and how often, the number
+    has not applied. changes, flapping, calm_since: the flap latch. fresh: last observed, while a timer runs that a
+    hole would falsify. All moments are absolute, so that a restart is not an event.
+    """
 
     level: Severity = Severity.OK
     shown: Severity = Severity.OK
@@ -84,12 +92,12 @@ class Alert(Struct, frozen=True, omit_defaults=True):
     opened: float = 0.0
     up: dict[int, float] = field(default_factory=dict)
     down: dict[int, float] = field(default_factory=dict)
-    value: Decimal | None = None
     fresh: float = 0.0
     na_since: float = 0.0
     na_count: int = 0
     changes: tuple[float, ...] = ()
     flapping: bool = False
+    calm_since: float = 0.0
 
 
 class Told(Struct, frozen=True):
@@ -153,7 +161,7 @@ class Event(Struct, frozen=True):
 class AccountInfo(Struct, frozen=True):
     """Who the key belongs to and what it may do, from `GET /api/v5/account/config`.
 
-    mode: `acctLv` "1" to "4". permissions: of read_only, trade, withdraw. ips: addresses the key is bound to, empty: none.
+    mode: `acctLv` "1" to "4". permissions: of read_only, trade, withdraw. ips: the key is bound to; empty: to none.
     """
 
     uid: str

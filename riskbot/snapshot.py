@@ -41,7 +41,7 @@ def is_missing(value: Decimal) -> bool:
     return value.is_nan() and value.as_tuple().digits != (1,)
 
 
-class Malformed(ValueError):
+class Malformed(ValueError):  # noqa: N818 - reads as what it says of the value
     """A field's value is not of its type; the field counts as missing."""
 
 
@@ -77,12 +77,12 @@ class Field(Generic[T]):
         if raw is _ABSENT or raw is None:
             return self.absent  # type: ignore[no-any-return]
         try:
-            return self.parse(raw)
+            return self.parse(raw, row)
         except Malformed:
-            row.defects.add(f"{row.LEVEL}{self.key}")
+            row.defects.add(f"{row.PREFIX}{self.key}")
             return self.absent  # type: ignore[no-any-return]
 
-    def parse(self, raw: object) -> T:
+    def parse(self, raw: object, row: Row) -> T:
         """The typed value of what stood in the reply; raises Malformed."""
         raise NotImplementedError
 
@@ -93,7 +93,8 @@ class Amount(Field[Decimal]):
     nothing = NOT_APPLICABLE
     absent = MISSING
 
-    def parse(self, raw: object) -> Decimal:
+    def parse(self, raw: object, row: Row) -> Decimal:
+        """An exact Decimal."""
         # Decimal() alone would take "1_000", " 12 ", "NaN" and other scripts' digits.
         if type(raw) is int:
             return Decimal(raw)
@@ -111,14 +112,19 @@ class Amount(Field[Decimal]):
 class Magnitude(Amount):
     """An amount that is documented positive but has been seen negative: its size is what counts."""
 
-    def parse(self, raw: object) -> Decimal:
-        return abs(super().parse(raw))
+    def parse(self, raw: object, row: Row) -> Decimal:
+        """Its size; a minus sign is noted."""
+        value = super().parse(raw, row)
+        if value < 0:
+            row.defects.add(f"{row.PREFIX}{self.key} (negative)")
+        return abs(value)
 
 
 class Flag(Field["bool | None"]):
     """true or false; None where it does not apply or is missing."""
 
-    def parse(self, raw: object) -> bool:
+    def parse(self, raw: object, row: Row) -> bool:
+        """A JSON boolean, or the same as text."""
         if raw is True or raw == "true":
             return True
         if raw is False or raw == "false":
@@ -129,7 +135,8 @@ class Flag(Field["bool | None"]):
 class Word(Field["str | None"]):
     """One of a few words; None where it does not apply or is missing."""
 
-    def parse(self, raw: object) -> str:
+    def parse(self, raw: object, row: Row) -> str:
+        """As it is."""
         if type(raw) is not str:
             raise Malformed(self.key)
         return raw
@@ -138,7 +145,8 @@ class Word(Field["str | None"]):
 class Time(Field["datetime | None"]):
     """A moment, from milliseconds since 1970 to an aware datetime in UTC."""
 
-    def parse(self, raw: object) -> datetime:
+    def parse(self, raw: object, row: Row) -> datetime:
+        """Milliseconds since 1970."""
         if type(raw) is int:
             raw = str(raw)
         if type(raw) is not str or not (raw.isascii() and raw.isdigit()) or len(raw) > 14:
@@ -152,7 +160,7 @@ class Row:
 
     __slots__ = ("defects", "raw")
     FIELDS: ClassVar[dict[str, Field[Any]]] = {}
-    LEVEL: ClassVar[str] = ""
+    PREFIX: ClassVar[str] = ""
 
     def __init__(self, raw: dict[str, Any], defects: set[str]) -> None:
         self.raw = raw
@@ -177,7 +185,7 @@ class Balance(Row):
     """One currency of the account: an element of `details`."""
 
     __slots__ = ()
-    LEVEL = "details."
+    PREFIX = "details."
 
     ccy = Word("ccy", "Currency.")
     eq = Amount("eq", "Equity.", COIN)
@@ -238,7 +246,7 @@ class Balance(Row):
 class Snapshot(Row):
     """The whole account at one moment.
 
-    fetched_at: when the reply was complete, seconds since 1970 UTC on the watch's clock.
+    fetched_at: when it was taken in, seconds since 1970 UTC on the watch's clock.
     defects: fields that were read and found malformed, as OKX spells them (`details.liab`).
     """
 
@@ -254,16 +262,28 @@ class Snapshot(Row):
     mmr = Amount("mmr", "Maintenance margin requirement.", USD, modes="34", worse="above")
     borrow_froz = Amount("borrowFroz", "Potential borrowing's initial margin.", USD, modes="34", worse="above")
     mgn_ratio = Amount(
-        "mgnRatio", "Maintenance margin ratio: 1.0 is 100 %, at 1.0 liquidation starts.", RATIO, modes="34", worse="below"
+        "mgnRatio",
+        "Maintenance margin ratio: 1.0 is 100 %, at 1.0 liquidation starts.",
+        RATIO,
+        modes="34",
+        worse="below",
     )
     notional_usd = Amount("notionalUsd", "Notional value of positions.", USD, modes="34", worse="above")
-    notional_usd_for_borrow = Amount("notionalUsdForBorrow", "Notional value of borrowing.", USD, modes="134", worse="above")
-    notional_usd_for_swap = Amount("notionalUsdForSwap", "Notional value of perpetuals.", USD, modes="34", worse="above")
-    notional_usd_for_futures = Amount("notionalUsdForFutures", "Notional value of futures.", USD, modes="34", worse="above")
-    notional_usd_for_option = Amount("notionalUsdForOption", "Notional value of options.", USD, modes="134", worse="above")
+    notional_usd_for_borrow = Amount(
+        "notionalUsdForBorrow", "Notional value of borrowing.", USD, modes="134", worse="above"
+    )
+    notional_usd_for_swap = Amount(
+        "notionalUsdForSwap", "Notional value of perpetuals.", USD, modes="34", worse="above"
+    )
+    notional_usd_for_futures = Amount(
+        "notionalUsdForFutures", "Notional value of futures.", USD, modes="34", worse="above"
+    )
+    notional_usd_for_option = Amount(
+        "notionalUsdForOption", "Notional value of options.", USD, modes="134", worse="above"
+    )
     upl = Amount("upl", "Cross unrealised profit and loss.", USD, modes="34", worse="below")
 
-    def __init__(self, raw: dict[str, Any], fetched_at: float) -> None:
+    def __init__(self, raw: dict[str, Any], fetched_at: float = 0.0) -> None:
         super().__init__(raw, set())
         self.fetched_at = fetched_at
         self._balances: dict[str, Balance] | None = None

@@ -35,8 +35,8 @@ class SourceError(Exception):
 class Source(Protocol):
     """One account at one exchange."""
 
-    async def fetch(self, now: float) -> Snapshot:
-        """The account as it is. `now` is stamped on it. Raises SourceError, nothing else; keeps its own deadline."""
+    async def fetch(self) -> Snapshot:
+        """The account as it is. Raises SourceError, nothing else; keeps a deadline of its own."""
 
     async def info(self) -> AccountInfo:
         """Who the key belongs to and what it may do. Raises SourceError."""

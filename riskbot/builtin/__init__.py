@@ -1,0 +1,1 @@
+"""Stock parts, written exactly as a stranger's plugin would be."""

@@ -1,0 +1,44 @@
+"""The command line. Each command is a module that is imported when it is called, so that `--help` is quick.
+
+Exit codes: 0 all is well; 1 it failed, or an alert is open where that was asked; 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "run": "Watch the accounts and tell of danger, until stopped.",
+    "check": "Validate the rules file and say what would be watched.",
+    "alerts": "Show open and pending alerts and who was told.",
+    "demo": "Play a crash on this machine: no key, no network.",
+    "simulate": "Serve a simulated exchange to try rules against.",
+}
+"""Every command and its line in `riskbot --help`."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, epilog="Exit codes: 0 well, 1 failed, 2 usage or configuration.")
+@click.version_option(package_name="riskbot")
+def main(**_: Any) -> None:
+    """The watchman for leveraged OKX accounts: polls the balance, judges your rules, tells you in time."""

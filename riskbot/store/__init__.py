@@ -18,12 +18,16 @@ class StoreError(Exception):
     """The store can't be used. The text is for people and says what to do."""
 
 
-class Fenced(StoreError):
+class Fenced(StoreError):  # noqa: N818 - said as what happened: `except Fenced`
     """Another owner has written this account since the given revision: let go of it."""
 
 
-class Unavailable(StoreError):
+class Unavailable(StoreError):  # noqa: N818 - as Fenced
     """Not known whether it was written: load again and compare `commit_id`."""
+
+
+class Broken(Unavailable):
+    """What is stored is damaged; waiting won't help."""
 
 
 class State(Struct, frozen=True):
@@ -85,10 +89,8 @@ class Message(Struct, frozen=True, kw_only=True):
         return max((self.before, self.after, *(step.peak for step in self.covers)))
 
     def as_step(self) -> Step:
-        """This row as a step that a newer row covers."""
-        return Step(
-            self.episode, self.seq, self.before, self.after, self.peak, self.at, self.opened, self.maybe_sent
-        )
+        """The row as a step that a newer row covers."""
+        return Step(self.episode, self.seq, self.before, self.after, self.peak, self.at, self.opened, self.maybe_sent)
 
 
 class Point(Struct, frozen=True):
@@ -106,14 +108,13 @@ class Store(Protocol):
     async def load(self, account: str) -> State:
         """The account's last committed value. Raises Unavailable."""
 
-    async def commit(
-        self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]
-    ) -> int:
+    async def commit(self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]) -> int:
         """Write value and messages, both or neither; give the new revision.
 
-        A row still queued for the same receiver and alert is superseded: the new row covers it. A message whose id is
-        already there is left alone. Durable against power loss if there are messages, else against a kill.
-        Raises Fenced if the account is not at `rev`, Unavailable if it is not known whether it was written.
+        A row still queued for the same receiver and alert is superseded: the new row covers it. A message that is
+        already there (same id, same `at`) is left alone. Durable against power loss if there are messages, else
+        against a kill. Raises Fenced if the account is not at `rev`, Unavailable if it is not known whether it was
+        written.
         """
 
     async def take(self, receiver: str, n: int, now: float, lease: float) -> list[Message]:
@@ -126,8 +127,10 @@ class Store(Protocol):
         """It was sent: only now is it done."""
 
     async def nack(self, message: Message, due_at: float, why: str, *, maybe_sent: bool) -> None:
-        """Not sent, or not known: queue it again, due at `due_at`. If a newer row of its alert was
-        queued meanwhile, this one is superseded and covered by it instead."""
+        """Not sent, or not known: queue it again, due at `due_at`.
+
+        If a newer row of its alert was queued meanwhile, this one is superseded and covered by it instead.
+        """
 
     async def dead(self, message: Message, now: float, why: str) -> None:
         """It will never be sent. The row is kept for people to see."""

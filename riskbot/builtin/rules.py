@@ -1,0 +1,414 @@
+"""The stock kinds of rules, written exactly as a stranger's plugin would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from riskbot import text
+from riskbot.history import Side, Want
+from riskbot.hookspecs import hookimpl
+from riskbot.model import Event, Reading, Severity, View
+from riskbot.rules import (
+    Above,
+    AmountPath,
+    Below,
+    Duration,
+    Ladder,
+    LevelPath,
+    Number,
+    Rule,
+    TierName,
+    iterate,
+    ordered,
+    parse_number,
+)
+from riskbot.snapshot import COIN, MISSING, RATIO, USD, Balance, field
+
+PACE_OVER = 600.0
+"""Seconds over which a message says how fast the equity falls."""
+
+ONE = Decimal(1)
+
+
+class MarginRatio(Rule, kind="margin_ratio", worse="below"):
+    """The maintenance margin ratio, in whichever place the account's mode gives it. 1.0 is 100 %: liquidation.
+
+    Multi-currency and Portfolio margin: mgnRatio of the account. Futures mode: `details.mgnRatio` of each currency
+    with a cross position. While the mode is not known, both are read and whichever has a value counts.
+    """
+
+    FUTURES: ClassVar[str] = "2"
+
+    def columns(self) -> tuple[str, ...]:
+        """Both places."""
+        return "mgnRatio", "details.mgnRatio"
+
+    def readings(self, view: View) -> Iterator[Reading]:
+        """One for the account, or one for each currency."""
+        if view.mode != self.FUTURES:
+            value = view.snapshot.mgn_ratio
+            yield Reading(value, note="" if value.is_finite() else "mgnRatio")
+        if view.mode in (None, self.FUTURES):
+            for ccy, value in iterate(view.snapshot.balances, "mgnRatio"):
+                if value.is_finite() or view.mode == self.FUTURES:
+                    yield Reading(value, ccy, "" if value.is_finite() else "details.mgnRatio")
+
+    def say(self, event: Event) -> str:
+        """`margin ratio 1.42 (142 %)`."""
+        subject = f" {event.subject}" if event.subject else ""
+        if event.value is None:
+            return f"margin ratio{subject}"
+        return f"margin ratio{subject} {text.number(event.value, 3)} ({text.percent(event.value)})"
+
+    def explain(self, view: View, event: Event) -> Iterator[str]:
+        """How far liquidation is, how fast it comes, what would bring the ratio back to the mildest tier."""
+        ratio, equity = event.value, view.snapshot.adj_eq
+        if event.subject or ratio is None or not ratio.is_finite() or ratio <= 0 or not equity.is_finite():
+            return
+        # Exact from the reply: the ratio is 1 where adjEq equals what it is divided by, fees included.
+        needed = equity / ratio
+        loss = equity - needed
+        if loss <= 0:
+            yield "the exchange may be liquidating now"
+        else:
+            share = text.percent(loss / equity)
+            yield f"a further loss of {text.usd(loss)}, {share} of adjusted equity, reaches liquidation"
+            yield from self._pace(view, equity, loss)
+        top = self._ladder.rungs[0].enter
+        if event.after and ratio < top:
+            yield f"adding ≈ {text.usd(needed * top - equity)} brings it back to {text.number(top)}"
+
+    @staticmethod
+    def _pace(view: View, equity: Decimal, loss: Decimal) -> Iterator[str]:
+        pace = view.history.pace("adjEq", PACE_OVER, equity, view.now)
+        if pace is not None and pace < 0 and loss < -pace * 86400:
+            yield f"at the last {PACE_OVER / 60:.0f} min's pace: ≈ {text.span(float(loss / -pace))}"
+
+
+class Level(Rule, kind="level"):
+    """A 0-5 risk level of the exchange, `details.twap` or `details.colBorrAutoConversion`, reaches a tier.
+
+    twap is the risk of a forced repayment of the currency's debt, colBorrAutoConversion that of a forced conversion
+    of the collateral; 5 is the worst. An alert falls a whole step below its tier.
+    """
+
+    field: LevelPath
+    at_least: Above
+
+    MEANING: ClassVar[dict[str, str]] = {
+        "details.twap": "OKX may repay this debt by selling your other coins; independent of the margin ratio",
+        "details.colBorrAutoConversion": "OKX may convert this collateral; its platform-wide borrowing limit is near",
+    }
+
+    def ladder(self) -> Ladder:
+        """Left one whole step below the entry."""
+        return self.ladder_of(self.at_least, "above", step=ONE)
+
+    def columns(self) -> tuple[str, ...]:
+        """The one field."""
+        return (self.field,)
+
+    def readings(self, view: View) -> Iterator[Reading]:
+        """One for each currency."""
+        for ccy, value in iterate(view.snapshot.balances, self.field.removeprefix("details.")):
+            yield Reading(value, ccy, "" if value.is_finite() else self.field)
+
+    def say(self, event: Event) -> str:
+        """`forced repayment USDT: level 3 of 5`."""
+        return f"{self.name} {event.subject}" + (
+            "" if event.value is None else f": level {text.number(event.value)} of 5"
+        )
+
+    def explain(self, view: View, event: Event) -> Iterator[str]:
+        """What the level means, and the debt that is at stake."""
+        balance = view.snapshot.balances.get(event.subject)
+        if event.after:
+            yield self.MEANING[self.field]
+        if balance and balance.liab.is_finite() and balance.liab:
+            yield f"debt {text.number(balance.liab)} {event.subject}{_worth(balance.liab * balance.price)}"
+
+
+class Threshold(Rule, kind="threshold"):
+    """Any numeric field, of the account or of each currency, is above or below a tier."""
+
+    field: AmountPath
+    above: Above | None = None
+    below: Below | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Threshold:
+        if (self.above is None) == (self.below is None):
+            raise PydanticCustomError("one_side", "give either above = {…} or below = {…}, not both")
+        return self
+
+    def ladder(self) -> Ladder:
+        """In the direction whose tiers are given."""
+        if self.above is not None:
+            return self.ladder_of(self.above, "above")
+        return self.ladder_of(self.below or {}, "below")
+
+    def columns(self) -> tuple[str, ...]:
+        """The one field."""
+        return (self.field,)
+
+    def readings(self, view: View) -> Iterator[Reading]:
+        """One for the account, or one for each currency."""
+        if not self.field.startswith("details."):
+            value = view.snapshot.amount(self.field)
+            yield Reading(value, note="" if value.is_finite() else self.field)
+            return
+        for ccy, value in iterate(view.snapshot.balances, self.field.removeprefix("details.")):
+            yield Reading(value, ccy, "" if value.is_finite() else self.field)
+
+    def say(self, event: Event) -> str:
+        """`equity: adjEq $12,300`."""
+        return f"{self.name}: {self.field}{_of(event)} {_amount(event.value, field(self.field).unit, event.subject)}"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How much a field may move: a share (`"10%"`), an amount in the field's own unit (`500`), or USD (`"$500"`)."""
+
+    size: Decimal
+    unit: Literal["%", "", "$"]
+
+    def __gt__(self, other: Growth) -> bool:
+        return self.size > other.size
+
+
+def parse_growth(value: object) -> Growth:
+    """From `"10%"`, `500`, `"500"`, `"$500"` or `"500 USD"`. Raises ValueError."""
+    unit: Literal["%", "", "$"] = ""
+    if isinstance(value, str):
+        word = value.strip()
+        if word.endswith("%"):
+            unit = "%"
+        elif word.startswith("$") or word.upper().endswith("USD"):
+            unit, value = "$", word.removeprefix("$").upper().removesuffix("USD").strip()
+    try:
+        size = parse_number(value)
+    except PydanticCustomError:
+        size = MISSING
+    if not size.is_finite() or size <= 0:
+        raise PydanticCustomError(
+            "growth", 'not an amount of growth: write "10%", 500 (in the field\'s unit) or "$500"'
+        )
+    return Growth(size, unit)
+
+
+def _same_unit(tiers: dict[str, Growth]) -> dict[str, Growth]:
+    if len({growth.unit for growth in tiers.values()}) > 1:
+        raise PydanticCustomError(
+            "growth_units", "tiers of different units: use all percentages, all amounts or all USD"
+        )
+    return tiers
+
+
+Growths = Annotated[
+    dict[TierName, Annotated[Growth, BeforeValidator(parse_growth)]],
+    AfterValidator(_same_unit),
+    AfterValidator(ordered("above")),
+]
+
+FROM_NOTHING = Decimal(1_000_000)
+"""The share by which a debt has grown that was nothing before: beyond every tier."""
+
+
+class Change(Rule, kind="change"):
+    """A field rises or falls by a share or an amount within a window: a debt that grows, equity that melts.
+
+    Measured from the lowest (rises) or highest (falls) value within the window. A currency that was not listed
+    before had 0 before. `min_usd`: currencies whose value, now and before, is worth less are left alone, and growth
+    from (almost) nothing is measured from that much.
+    """
+
+    field: AmountPath
+    over: Duration = Field(ge=10, le=7 * 86400)
+    rises_by: Growths | None = None
+    falls_by: Growths | None = None
+    min_usd: Number = Field(Decimal(0), ge=0)
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Change:
+        if (self.rises_by is None) == (self.falls_by is None):
+            raise PydanticCustomError("one_side", "give either rises_by = {…} or falls_by = {…}, not both")
+        if self.min_usd and field(self.field).unit not in (COIN, USD):
+            raise PydanticCustomError("min_usd", "min_usd needs an amount of money; {f} is none", {"f": self.field})
+        if self._unit == "$" and field(self.field).unit not in (COIN, USD):
+            raise PydanticCustomError(
+                "usd", "{f} has no worth in USD: give a number or a percentage", {"f": self.field}
+            )
+        return self
+
+    @property
+    def _tiers(self) -> dict[TierName, Growth]:
+        return self.rises_by or self.falls_by or {}
+
+    @property
+    def _unit(self) -> str:
+        return next(growth.unit for growth in self._tiers.values())
+
+    @property
+    def _side(self) -> Side:
+        return "low" if self.rises_by else "high"
+
+    def ladder(self) -> Ladder:
+        """Tiers of growth."""
+        return self.ladder_of({name: growth.size for name, growth in self._tiers.items()}, "above")
+
+    def wants(self) -> Iterable[Want]:
+        """The extreme to measure from."""
+        return (Want(self.field, self.over, self._side),)
+
+    def readings(self, view: View) -> Iterator[Reading]:
+        """One for the account, or one for each currency; a share, an amount in the field's unit, or USD."""
+        if not self.field.startswith("details."):
+            yield self._reading(view, "", view.snapshot.amount(self.field), ONE)
+            return
+        coin = field(self.field).unit == COIN
+        balances = view.snapshot.balances
+        for ccy, value in iterate(balances, self.field.removeprefix("details.")):
+            yield self._reading(view, ccy, value, balances[ccy] if coin else ONE)
+
+    def _reading(self, view: View, ccy: str, value: Decimal, priced: Balance | Decimal) -> Reading:
+        """priced: 1 for an amount in USD, else the row that has the coin's price."""
+        if value.is_nan():
+            return Reading(value, ccy, self.field)
+        before = view.history.extreme(self.field, ccy, self.over, self._side, view.now)
+        moved = abs(value - before)
+        if not moved:
+            return Reading(moved, ccy)
+        price = priced if isinstance(priced, Decimal) else priced.price
+        if price.is_nan():
+            return self._without_price(ccy, before, value)
+        if self.min_usd and max(value, before) * price < self.min_usd:
+            return Reading(Decimal(0), ccy)  # dust
+        note = f"{text.number(before)} → {text.number(value)}"
+        if self._unit == "%":
+            floor = self.min_usd / price if price else Decimal(0)
+            base = max(abs(before), floor)
+            return Reading(moved / base if base else FROM_NOTHING, ccy, note)
+        return Reading(moved * (price if self._unit == "$" else ONE), ccy, note)
+
+    def _without_price(self, ccy: str, before: Decimal, value: Decimal) -> Reading:
+        """A tier in USD can't be judged without a price. Otherwise it can, and what may be dust is not held back."""
+        if self._unit == "$":
+            return Reading.missing(f"no USD price of {ccy}: {self.field} can't be judged in USD", ccy)
+        moved, note = abs(value - before), f"{text.number(before)} → {text.number(value)}, worth unknown: no USD price"
+        if self._unit == "%":
+            return Reading(moved / abs(before) if before else FROM_NOTHING, ccy, note)
+        return Reading(moved, ccy, note)
+
+    def say(self, event: Event) -> str:
+        """`debt grows: details.liab USDT rose 60 % in 1 h`."""
+        verb = "rose" if self.rises_by else "fell"
+        if event.value is None:
+            return f"{self.name}: {self.field}{_of(event)}"
+        how = _amount(event.value, {"%": RATIO, "$": USD}.get(self._unit, field(self.field).unit), event.subject)
+        if self._unit == "%":
+            how = "from nothing" if event.value >= FROM_NOTHING else text.percent(event.value)
+        return f"{self.name}: {self.field}{_of(event)} {verb} {how} in {text.span(self.over)}"
+
+    def explain(self, view: View, event: Event) -> Iterator[str]:
+        """From how much to how much, and what it is worth."""
+        if event.note:
+            balance = view.snapshot.balances.get(event.subject)
+            if balance and field(self.field).unit == COIN:
+                worth = _worth(balance.amount(self.field.removeprefix("details.")) * balance.price)
+                yield f"{event.note} {event.subject}{worth}"
+            else:
+                yield f"{event.note} {field(self.field).unit}"
+
+
+class Blind(Rule, kind="blind"):
+    """The account can't be seen: polls fail, the key is dead, or a rule has had no number that it should have.
+
+    Always on; it can be tuned, not switched off. `after`: how long polls may fail before it is told;
+    `near_danger`: the same while an alert is open, the account owes, or its ratio is in reach of a tier (told as
+    critical then); `emergency_after`: blind that long with a critical alert open. `rule_after`: a rule without data.
+    """
+
+    ALWAYS_ON = True
+    SEES_OUTAGE = True
+
+    after: Duration = 15.0
+    near_danger: Duration = 15.0
+    emergency_after: Duration = 300.0
+    rule_after: Duration = 30.0
+    enabled: Literal[True] = True
+
+    def ladder(self) -> Ladder:
+        """What it measures is a severity already."""
+        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # labels are TierNames
+        return self.ladder_of(tiers, "above", step=ONE)
+
+    def readings(self, view: View) -> Iterator[Reading]:
+        """The account as a whole, then each rule that is, or was told to be, without data."""
+        severity, why = self._outage(view)
+        yield Reading(Decimal(severity), note=why)
+        if view.outage:
+            return  # one alert stands in for all
+        told = view.alerts.alerts.get(self.name, {})
+        for name in sorted({*view.alerts.blind, *(subject for subject in told if subject)}):
+            blind = view.alerts.blind.get(name)
+            late = blind is not None and view.now - blind.since >= self.rule_after
+            yield Reading(Decimal(Severity.CRITICAL if late else 0), name, blind.why if blind else "")
+
+    def _outage(self, view: View) -> tuple[Severity, str]:
+        outage = view.outage
+        if outage is None:
+            return Severity.OK, ""
+        blind_for = view.now - outage.since
+        near = view.alerts.exposed or view.alerts.open()
+        severity = Severity.OK
+        if blind_for >= min(self.after, self.near_danger if near else self.after):
+            severity = Severity.CRITICAL if near else Severity.WARNING
+        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL):
+            severity = Severity.EMERGENCY
+        return max(severity, outage.severity), outage.why
+
+    def covers(self, ccy: str) -> bool:
+        """Of every subject: a rule's name is no currency."""
+        del ccy
+        return True
+
+    def say(self, event: Event) -> str:
+        """`can't see the account`, or `rule "x" is blind`."""
+        if event.subject:
+            return f'rule "{event.subject}" ' + ("has no data" if event.after else "has data again")
+        return "can't see the account" if event.after else "sees the account again"
+
+    def explain(self, view: View, event: Event) -> Iterator[str]:
+        """Why, and as of when everything else is known."""
+        if event.note:
+            yield event.note
+        if event.after and view.outage:
+            yield f"last seen {text.clock(view.outage.since)}"
+
+
+def _of(event: Event) -> str:
+    return f" {event.subject}" if event.subject else ""
+
+
+def _amount(value: Decimal | None, unit: str, ccy: str) -> str:
+    if value is None:
+        return ""
+    if unit == USD:
+        return text.usd(value)
+    return f"{text.number(value)} {ccy}".rstrip() if unit == COIN else text.number(value)
+
+
+def _worth(value: Decimal) -> str:
+    return f" ({text.usd(value)})" if value.is_finite() else ""
+
+
+@hookimpl
+def register_rules() -> list[type[Rule]]:
+    """The stock kinds."""
+    return [MarginRatio, Level, Change, Threshold, Blind]

@@ -1,0 +1,76 @@
+"""What the commands share: the rules file, errors for people, tables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from riskbot.settings import Config
+
+config_option = click.option(
+    "--config", "-c", "path", type=click.Path(path_type=Path), default=Path("rules.toml"), show_default=True,
+    help="The rules file.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what is wrong and end. 1: it failed; 2: usage or configuration."""
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def load(path: Path) -> Config:
+    """The rules file, or its mistakes and exit code 2. Warnings go to stderr."""
+    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+
+    try:
+        config = settings.load(path, plugins.kinds(plugins.manager()))
+    except settings.ConfigError as error:
+        count = len(error.problems)
+        fail(f"{error}\n{count} mistake{'s' if count > 1 else ''}; nothing was started.", 2)
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return config
+
+
+def secrets(config: Config) -> list[str]:
+    """All that must not be seen: of each account, and of the receivers' URLs."""
+    from riskbot.redact import secrets_of  # noqa: PLC0415 - see cli/__init__.py
+
+    keys = [
+        secret.get_secret_value()
+        for account in config.accounts
+        for secret in (account.api_key, account.api_secret, account.passphrase)
+    ]
+    urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
+    return [*keys, *urls, *(part for url in urls for part in secrets_of(url))]
+
+
+def log_to_stderr(formatter: Callable[[str], logging.Formatter]) -> None:
+    """Log lines, without times where journald adds its own."""
+    handler = logging.StreamHandler(sys.stderr)
+    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    handler.setFormatter(formatter(f"{stamp}%(levelname)s %(message)s"))
+    logger = logging.getLogger("riskbot")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def console(**options: Any) -> Any:
+    """A rich console on stdout: colours on a terminal, plain text when piped."""
+    from rich.console import Console  # noqa: PLC0415 - only where something is drawn
+
+    return Console(highlight=False, **options)
+
+
+STYLES = {"info": "cyan", "warning": "yellow", "critical": "red", "emergency": "bold white on red", "ok": "green"}
+"""How severities look in the terminal."""

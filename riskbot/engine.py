@@ -1,0 +1,261 @@
+"""The alert state machine: from what rules measured to what the world should be told. Pure.
+
+Two laws. All that changes an alert's state is in this file. This file knows no I/O, no clock, no receiver: the same
+call with the same arguments gives the same answer, tonight, in a test and in a replay.
+
+One alert for each rule and subject (currency), and it climbs tiers:
+
+               a tier met for `for`                a worse tier: at once, tiers may be skipped
+    OK ──────────▶ PENDING ──────────▶ FIRING warning ──────────▶ FIRING critical
+     ▲                                   │        ▲                     │
+     └── left for `keep_firing_for` ─────┘        └─────────────────────┘ left for `keep_firing_for`
+
+- A rise is told in the tick that saw it. **Unobserved time may raise, never clear**: while a value is missing nothing
+  moves; after a hole longer than `max_gap` all that speaks for a fall begins anew.
+- A fall needs the tier to be left (hysteresis) for `keep_firing_for`, and seen so at least twice.
+- "Does not apply" ends an alert only when it lasts: a closed position must not leave it hanging, one empty field must
+  not end it.
+- An alert that changes `FLAP_CHANGES` times in `FLAP_WINDOW` flaps: rises pass, falls wait until it is calm.
+- From nothing told to something told opens an episode; back to nothing closes it. An episode is numbered by the second
+  it opened, so that no number is ever used twice, whatever becomes of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity
+from riskbot.rules import Ladder, Measured, Rule
+
+NA_HOLD, NA_COUNT = 60.0, 3
+"""An alert whose number does not apply any more ends after so many seconds, seen at least so often."""
+
+FLAP_CHANGES, FLAP_WINDOW, FLAP_CALM = 6, 600.0, 120.0
+
+
+class Step(Struct, frozen=True):
+    """The outcome of one tick. `alerts` is the very same object if nothing changed."""
+
+    alerts: Alerts
+    events: tuple[Event, ...] = ()
+
+
+def step(
+    account: str,
+    rules: Iterable[Rule],
+    alerts: Alerts,
+    measured: Mapping[str, Measured],
+    now: float,
+    max_gap: float = 10.0,
+) -> Step:
+    """Judge one tick of one account. A rule that was not asked (no entry in `measured`) does not move.
+
+    max_gap: seconds without an observation that count as a hole.
+    """
+    events: list[Event] = []
+    moved: dict[str, dict[str, Alert]] = {}
+    for rule in rules:
+        answer = measured.get(rule.name)
+        if answer is None:
+            continue
+        before = alerts.alerts.get(rule.name)
+        after = _judge(rule._ladder, before or _NONE, answer, now, max_gap)  # noqa: SLF001 - compiled at load, for us
+        if after is not before:
+            moved[rule.name] = after
+            events += _events(account, rule.name, before or _NONE, after, answer, now)
+    blind = _blindness(alerts.blind, measured, now)
+    if not moved and blind is alerts.blind:
+        return Step(alerts)
+    return Step(replace(alerts, alerts={**alerts.alerts, **moved}, blind=blind), tuple(events))
+
+
+_NONE: dict[str, Alert] = {}
+_REST = Alert()
+
+
+def _judge(ladder: Ladder, before: dict[str, Alert], answer: Measured, now: float, max_gap: float) -> dict[str, Alert]:
+    """All subjects of one rule; the very same dict if none of them moved."""
+    mildest, met = ladder.rungs[0].enter, ladder.met
+    moved: dict[str, Alert] = {}
+    for reading in answer.readings:
+        value, subject = reading.value, reading.ccy
+        alert = before.get(subject, _REST)
+        if alert is _REST and (value.is_nan() or not met(value, mildest)):
+            continue  # at rest, and nothing to say: the usual case
+        after = advance(ladder, alert, reading, now, max_gap)
+        if after != alert:
+            moved[subject] = after
+    if before and answer.complete:
+        seen = {reading.ccy for reading in answer.readings}
+        for subject in before.keys() - seen:  # no row for that currency: it does not apply
+            after = advance(ladder, before[subject], Reading.not_applicable("no longer listed", subject), now, max_gap)
+            if after != before[subject]:
+                moved[subject] = after
+    return {**before, **moved} if moved else before
+
+
+def advance(ladder: Ladder, alert: Alert, reading: Reading, now: float, max_gap: float) -> Alert:
+    """One observation of one alert. Equal to `alert` if nothing moved."""
+    if reading.is_missing:
+        return alert
+    if _timed(alert) and now - alert.fresh > max_gap:  # a hole: what speaks for a fall begins anew
+        alert = replace(alert, down={}, na_since=0.0, na_count=0, calm_since=now)
+    if reading.value.is_nan():
+        level, alert = _not_applicable(alert, now)
+    else:
+        level, alert = _timers(ladder, alert, reading.value, now)
+    alert = _latch(alert, level, now)
+    return replace(alert, fresh=now if _timed(alert) else 0.0)
+
+
+def _timed(alert: Alert) -> bool:
+    """Does something run that a hole would falsify?"""
+    return bool(alert.down or alert.na_count or alert.flapping)
+
+
+def _not_applicable(alert: Alert, now: float) -> tuple[Severity, Alert]:
+    """It counts towards the end, and drops what was on its way."""
+    if not alert.level and not alert.flapping:
+        return Severity.OK, replace(alert, up={}, down={}, na_since=0.0, na_count=0)
+    since, count = alert.na_since or now, alert.na_count + 1
+    alert = replace(alert, up={}, down={}, na_since=since, na_count=count)
+    over = count >= NA_COUNT and now - since >= NA_HOLD
+    return (Severity.OK if over else alert.level), alert
+
+
+def _timers(ladder: Ladder, alert: Alert, value: Decimal, now: float) -> tuple[Severity, Alert]:
+    """The level that the value has earned: rises by `hold`, falls by `keep`."""
+    up: dict[int, float] = {
+        r.severity: alert.up.get(r.severity, now) for r in ladder.rungs if ladder.met(value, r.enter)
+    }
+    down: dict[int, float] = {
+        r.severity: alert.down.get(r.severity, now)
+        for r in ladder.rungs
+        if r.severity <= alert.level and ladder.passed(value, r.exit)
+    }
+    level = max((Severity(s) for s, since in up.items() if now - since >= ladder.hold), default=Severity.OK)
+    if level < alert.level:
+        level = _fall(ladder, alert.level, level, down, now)
+    return level, replace(alert, up=up, down=down, na_since=0.0, na_count=0)
+
+
+def _fall(ladder: Ladder, level: Severity, target: Severity, down: Mapping[int, float], now: float) -> Severity:
+    """Step down from the present tier while it has been left long enough, and seen so twice."""
+    while level > target and now > down.get(level, now) <= now - ladder.keep:
+        level = ladder.lower(level)
+    return max(level, target)
+
+
+def _latch(alert: Alert, level: Severity, now: float) -> Alert:
+    """What the world is told: the level, but for an alert that flaps the worst of it until it is calm."""
+    changes, flapping, calm_since = alert.changes, alert.flapping, alert.calm_since
+    if level != alert.level:
+        changes = (*(at for at in changes if now - at < FLAP_WINDOW), now)
+        flapping = flapping or len(changes) >= FLAP_CHANGES
+        calm_since = now
+    elif flapping and now - calm_since >= FLAP_CALM:
+        changes, flapping = (), False
+    shown = max(alert.shown, level) if flapping else level
+    return _episode(replace(alert, level=level, changes=changes, flapping=flapping, calm_since=calm_since), shown, now)
+
+
+def _episode(alert: Alert, shown: Severity, now: float) -> Alert:
+    """Count the change within its episode; from nothing to something opens a new one."""
+    if shown == alert.shown:
+        return alert
+    if not alert.shown:
+        return replace(alert, shown=shown, episode=max(alert.episode + 1, int(now)), seq=1, peak=shown, opened=now)
+    return replace(alert, shown=shown, seq=alert.seq + 1, peak=max(alert.peak, shown))
+
+
+def _events(
+    account: str, rule: str, before: dict[str, Alert], after: dict[str, Alert], answer: Measured, now: float
+) -> list[Event]:
+    """What changed in what the world should be told; worst first."""
+    readings = {reading.ccy: reading for reading in answer.readings}
+    found = []
+    for subject, alert in after.items():
+        old = before.get(subject, _REST)
+        if alert.shown != old.shown:
+            found.append(_event(account, rule, subject, old, alert, readings.get(subject), now))
+    return sorted(found, key=lambda event: -event.after)
+
+
+def _event(account: str, rule: str, subject: str, old: Alert, new: Alert, reading: Reading | None, now: float) -> Event:
+    if reading is None or reading.value.is_nan():
+        cause, value = Cause.NOT_APPLICABLE, None
+    else:
+        cause, value = (Cause.BREACH if new.shown > old.shown else Cause.RECOVERED), reading.value
+        if old.flapping and not new.flapping:
+            cause = Cause.CALM
+    note = reading.note if reading else ""
+    return Event(
+        account,
+        rule,
+        subject,
+        new.episode,
+        new.seq,
+        old.shown,
+        new.shown,
+        new.peak,
+        now,
+        new.opened,
+        cause,
+        value,
+        note,
+    )
+
+
+def _blindness(blind: dict[str, Blind], measured: Mapping[str, Measured], now: float) -> dict[str, Blind]:
+    """Since when each rule has missed a number; the very same dict if nothing changed."""
+    starts = {n: Blind(now, a.missing) for n, a in measured.items() if a.missing and n not in blind}
+    ends = {n for n in blind if n in measured and not measured[n].missing} if blind else None
+    if not starts and not ends:
+        return blind
+    return {**{n: b for n, b in blind.items() if n not in (ends or ())}, **starts}
+
+
+def adopt(account: str, rules: Iterable[Rule], alerts: Alerts, now: float) -> Step:
+    """Fit remembered alerts to the rules as they are now: at start, or after a change of the file.
+
+    An open alert whose rule is gone is closed. A tier that is gone becomes the next milder one. Episodes that are
+    over are remembered for their numbers.
+    """
+    ladders = {rule.name: rule._ladder for rule in rules if rule.watches(account)}  # noqa: SLF001 - see step
+    events: list[Event] = []
+    kept: dict[str, dict[str, Alert]] = {}
+    for rule, subjects in alerts.alerts.items():
+        kept[rule] = {subject: _fit(ladders.get(rule), alert, now) for subject, alert in subjects.items()}
+        cause = Cause.RULE_CHANGED if rule in ladders else Cause.RULE_REMOVED
+        for subject, alert in kept[rule].items():
+            old = subjects[subject]
+            if old.shown != alert.shown:
+                event = _event(account, rule, subject, old, alert, None, now)
+                events.append(replace(event, cause=cause))
+    blind = {name: since for name, since in alerts.blind.items() if name in ladders}
+    if kept == alerts.alerts and blind == alerts.blind:
+        return Step(alerts)
+    return Step(replace(alerts, alerts=kept, blind=blind), tuple(events))
+
+
+def _fit(ladder: Ladder | None, alert: Alert, now: float) -> Alert:
+    tiers = {rung.severity for rung in ladder.rungs} if ladder else set()
+    level = max((s for s in tiers if s <= alert.level), default=Severity.OK)
+    kept = replace(
+        alert,
+        level=level,
+        up={s: at for s, at in alert.up.items() if s in tiers},
+        down={s: at for s, at in alert.down.items() if s in tiers},
+        flapping=alert.flapping and bool(tiers),
+        na_since=alert.na_since if tiers else 0.0,
+        na_count=alert.na_count if tiers else 0,
+    )
+    return _episode(kept, level if not kept.flapping else max(level, _fitted(alert.shown, tiers)), now)
+
+
+def _fitted(shown: Severity, tiers: set[Severity]) -> Severity:
+    return max((s for s in tiers if s <= shown), default=Severity.OK)

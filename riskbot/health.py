@@ -1,0 +1,80 @@
+"""riskbot's own state, judged and told by the same machine as an account's: the store, each receiver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from msgspec import Struct
+
+from riskbot.model import Event, Reading, Severity, View
+from riskbot.rules import Ladder, Measured, Rule, TierName
+
+
+class Health(Rule, kind="health"):
+    """What it measures is a severity already. Made by the service, not written in a rules file."""
+
+    def ladder(self) -> Ladder:
+        """A tier for each severity."""
+        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # they are TierNames
+        return self.ladder_of(tiers, "above", step=Decimal(1))
+
+    def readings(self, view: View) -> Iterable[Reading]:
+        """None from a view: `Problems` has them."""
+        del view
+        return ()
+
+    def say(self, event: Event) -> str:
+        """`store is failing`."""
+        return f"{event.subject} {'is failing' if event.after else 'works again'}"
+
+
+class Problem(Struct, frozen=True):
+    """One part of riskbot that fails. after, urgent_after: seconds until it is a warning, and critical."""
+
+    since: float
+    why: str
+    after: float
+    urgent_after: float
+
+    def severity(self, now: float) -> Severity:
+        """How bad it is by now."""
+        if now - self.since >= self.urgent_after:
+            return Severity.CRITICAL
+        return Severity.WARNING if now - self.since >= self.after else Severity.OK
+
+
+class Problems:
+    """What fails at present, by part."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Problem] = {}
+        self._known: set[str] = set()
+
+    def fail(self, part: str, problem: Problem) -> None:
+        """This part fails; how long it has is kept from the first time."""
+        first = self._open.get(part)
+        self._open[part] = (
+            problem
+            if first is None
+            else Problem(
+                first.since, problem.why, min(first.after, problem.after), min(first.urgent_after, problem.urgent_after)
+            )
+        )
+        self._known.add(part)
+
+    def clear(self, part: str) -> None:
+        """This part works."""
+        self._open.pop(part, None)
+
+    def __contains__(self, part: str) -> bool:
+        return part in self._open
+
+    def measured(self, now: float, told: Iterable[str]) -> Measured:
+        """A reading for every part that fails, has failed, or is still told as failing."""
+        readings = []
+        for part in sorted({*self._known, *told}):
+            problem = self._open.get(part)
+            severity = problem.severity(now) if problem else Severity.OK
+            readings.append(Reading(Decimal(severity), part, problem.why if problem else ""))
+        return Measured(tuple(readings))

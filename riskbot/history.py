@@ -1,0 +1,176 @@
+"""The past of the fields that rules ask about: windows of growth, the pace, charts. Bounded memory, no clock.
+
+A series is kept as its changes: a value holds from one snapshot until the next one that differs. A debt that does
+not move costs nothing, however long the window. A hole counts as time in which the old value held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+from riskbot.snapshot import MISSING, Amount, Snapshot, field
+
+RESOLUTION = 256
+"""A window is exact to this part of its length; that bounds what it keeps, whatever the series does."""
+
+COURSE_SPAN, COURSE_STEP = 900.0, 5.0
+"""The account's ratio and equity are kept for charts and the pace: 15 minutes, a point every 5 seconds."""
+
+Side = Literal["low", "high"]
+ZERO = Decimal(0)
+
+
+class Want(Struct, frozen=True):
+    """What a rule needs of the past: the lowest or highest value of a field within the last `over` seconds."""
+
+    path: str
+    over: float
+    side: Side
+
+
+class _Window:
+    """The extreme of a series within a sliding window: a monotonic queue of (held until, value)."""
+
+    __slots__ = ("over", "past", "sign")
+
+    def __init__(self, want: Want) -> None:
+        self.over = want.over
+        self.sign = 1 if want.side == "low" else -1
+        self.past: deque[tuple[float, Decimal]] = deque()
+
+    def leave(self, value: Decimal, at: float) -> None:
+        """The series held `value` until `at`, and now holds another."""
+        past, sign = self.past, self.sign
+        while past and (past[-1][1] - value) * sign >= 0:
+            past.pop()
+        if not past or at - past[-1][0] >= self.over / RESOLUTION:
+            past.append((at, value))
+
+    def extreme(self, current: Decimal, now: float) -> Decimal:
+        past = self.past
+        while past and past[0][0] < now - self.over:
+            past.popleft()
+        if not past or (past[0][1] - current) * self.sign >= 0:
+            return current
+        return past[0][1]
+
+
+class _Series:
+    """One field of one currency (or of the account): its value now and the windows over its past."""
+
+    __slots__ = ("current", "windows")
+
+    def __init__(self, current: Decimal, wants: Iterable[Want]) -> None:
+        self.current = current
+        self.windows = {(want.over, want.side): _Window(want) for want in wants}
+
+    def change(self, value: Decimal, at: float) -> None:
+        if value != self.current:
+            for window in self.windows.values():
+                window.leave(self.current, at)
+            self.current = value
+
+
+class History:
+    """The past of one account. `wants`: what its rules need; nothing else is kept.
+
+    Rules only read it. The watch adds each snapshot before the rules are asked.
+    """
+
+    def __init__(self, wants: Iterable[Want] = ()) -> None:
+        self._wants: dict[str, list[Want]] = {}
+        for want in wants:
+            self._wants.setdefault(want.path, []).append(want)
+        self._series: dict[tuple[str, str], _Series] = {}
+        self._columns: dict[str, tuple[list[object], list[object]]] = {}
+        self._unsaved: dict[tuple[str, str], tuple[float, Decimal]] = {}
+        self._born: list[tuple[str, str, float, str]] = []
+        self._started = False
+        self._courses: dict[str, deque[tuple[float, Decimal]]] = {
+            "adjEq": deque(maxlen=int(COURSE_SPAN / COURSE_STEP)),
+            "mgnRatio": deque(maxlen=int(COURSE_SPAN / COURSE_STEP)),
+        }
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take in the newest snapshot."""
+        at = snapshot.fetched_at
+        for path in self._wants:
+            if path.startswith("details."):
+                self._add_column(path, snapshot, at)
+            else:
+                self._put(path, "", snapshot.amount(path), at)
+        for path, course in self._courses.items():
+            if not course or at - course[-1][0] >= COURSE_STEP:
+                value = snapshot.amount(path)
+                if value.is_finite():
+                    course.append((at, value))
+        self._started = True
+
+    def _add_column(self, path: str, snapshot: Snapshot, at: float) -> None:
+        key = path.removeprefix("details.")
+        columns = (snapshot.column("ccy"), snapshot.column(key))
+        if self._columns.get(path) == columns:
+            return  # nothing moved: the usual case, and the whole cost of it
+        before = self._columns.get(path, ([], []))[0]
+        self._columns[path] = columns
+        for ccy, balance in snapshot.balances.items():
+            self._put(path, ccy, balance.amount(key), at)
+        for ccy in before:
+            if ccy not in snapshot.balances:  # OKX leaves out a currency with neither cash nor equity
+                self._put(path, str(ccy), ZERO, at)
+
+    def _put(self, path: str, ccy: str, value: Decimal, at: float) -> None:
+        if value.is_nan():
+            return
+        series = self._series.get((path, ccy))
+        if series is None:
+            before = value
+            if self._started and ccy:  # a currency that was not listed before had nothing before
+                before = ZERO
+                self._born.append((path, ccy, at - 0.001, "0"))
+            series = self._series[path, ccy] = _Series(before, self._wants[path])
+        elif series.current == value:
+            return
+        series.change(value, at)
+        self._unsaved[path, ccy] = (at, value)
+
+    def extreme(self, path: str, ccy: str, over: float, side: Side, now: float) -> Decimal:
+        """The lowest or highest value within the last `over` seconds, the present one included.
+
+        `MISSING` where the field has never had a value. The window must be one of the `wants`; else KeyError.
+        """
+        series = self._series.get((path, ccy))
+        if series is None:
+            return MISSING
+        return series.windows[over, side].extreme(series.current, now)
+
+    def course(self, path: str) -> list[tuple[float, Decimal]]:
+        """The course of `mgnRatio` or `adjEq` in the last 15 minutes: (moment, value), oldest first."""
+        return list(self._courses[path])
+
+    def pace(self, path: str, over: float, current: Decimal, now: float) -> Decimal | None:
+        """Change per second over the last `over` seconds; None while less than a minute is known."""
+        for at, value in self._courses[path]:
+            if at >= now - over:
+                return (current - value) / Decimal(now - at) if now - at >= 60 else None
+        return None
+
+    def drain(self) -> list[tuple[str, str, float, str]]:
+        """What changed since the last call, to be journaled: (path, ccy, moment, value)."""
+        points = self._born + [(path, ccy, at, str(value)) for (path, ccy), (at, value) in self._unsaved.items()]
+        self._unsaved, self._born = {}, []
+        return points
+
+    def restore(self, points: Iterable[tuple[str, str, float, str]]) -> None:
+        """Take back what was journaled, oldest first. Fields that no rule asks for any more are left out."""
+        for path, ccy, at, text in points:
+            if path in self._wants and isinstance(field(path), Amount):
+                self._put(path, ccy, Decimal(text), at)
+                self._columns.setdefault(path, ([], []))[0].append(ccy)
+        self._unsaved.clear()
+        self._started = bool(self._series)

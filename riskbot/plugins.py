@@ -1,0 +1,27 @@
+"""Finding what plugins offer. The stock parts come through the same hooks as a stranger's."""
+
+from __future__ import annotations
+
+import importlib
+
+import pluggy
+
+from riskbot import hookspecs
+from riskbot.rules import Rule
+
+STOCK = ("riskbot.builtin.rules",)
+
+
+def manager() -> pluggy.PluginManager:
+    """A manager with the stock plugins registered. Raises pluggy.PluginValidationError for a misspelt hook."""
+    found = pluggy.PluginManager("riskbot")
+    found.add_hookspecs(hookspecs)
+    for name in STOCK:
+        found.register(importlib.import_module(name), name)
+    found.check_pending()
+    return found
+
+
+def kinds(found: pluggy.PluginManager) -> dict[str, type[Rule]]:
+    """Every kind of rule by the word that a trader writes."""
+    return {kind.KIND: kind for kinds in found.hook.register_rules() for kind in kinds or ()}

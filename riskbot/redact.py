@@ -1,0 +1,149 @@
+"""Keeps secrets out of whatever people read: log lines, error texts, reasons of a failed delivery. Pure, no I/O."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from typing import Literal
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+MASK = "***"
+SHORTEST = 4
+"""Characters. Shorter secrets are not looked for: every text would be full of holes, and guessable ones."""
+
+_LONG_VALUE = 8
+"""Characters. A shorter value of an ordinary query key is a setting such as `yes`."""
+
+_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
+"""What HTTP clients leave as it is when they quote a path once more."""
+
+_OPEN_HOSTS = frozenset(
+    plain + secure for plain in ("apprise", "form", "gotify", "http", "json", "mailto", "xml") for secure in ("", "s")
+)
+"""Schemas whose host is an address. In all others (`tgram`, `slack`, `discord`) a token stands there."""
+
+_OPEN_HOST = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[[0-9a-f:.]+\])(?::\d+)?", re.IGNORECASE)
+
+_OPEN_KEYS = frozenset({"emojis", "footer", "format", "image", "mode", "overflow", "redirect", "tz", "verify"})
+"""Query keys whose values are settings of the sending, never secrets."""
+
+_SECRET_KEY = re.compile(r"[-+: ]|.*(?:pass|pwd|token|key|secret|user|auth|login|pin|sign|hook)", re.IGNORECASE)
+"""Query keys (`+X-Auth` is a header of Apprise) whose values are secrets even when short."""
+
+
+def secrets_of(url: str) -> frozenset[str]:
+    """Return the parts of an Apprise or HTTP URL that nobody else may see: login, token, path and query values.
+
+    A text without `://` is one secret as a whole. Host and port stay visible where they are only an address.
+    """
+    schema, colon, rest = url.strip().partition("://")
+    if not colon:
+        return frozenset({url.strip()})
+    front, _, query = rest.partition("?")
+    authority, _, path = front.partition("/")
+    login, _, host = authority.rpartition("@")
+    found = [*_login_parts(login), *re.split("[/@]", path), *_query_values(query)]
+    if schema.lower() not in _OPEN_HOSTS and not _OPEN_HOST.fullmatch(host):
+        found += [host, *host.split(":")]
+    return frozenset(clean for raw in found for clean in _cleaned(raw) if len(clean) >= SHORTEST)
+
+
+def _login_parts(login: str) -> Iterator[str]:
+    """`user:password` itself too: its base64 is what travels in the header `Authorization`."""
+    yield from {login, *login.partition(":")}
+
+
+def _query_values(query: str) -> Iterator[str]:
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        least = SHORTEST if _SECRET_KEY.match(unquote(key)) else _LONG_VALUE
+        if key.lower() not in _OPEN_KEYS and len(value) >= least:
+            yield from (value, unquote_plus(value))
+
+
+def _cleaned(raw: str) -> set[str]:
+    """The part as written and as meant, with and without the sign that marks a channel (`#general`) or a person."""
+    meant = unquote(raw)
+    return {raw, meant, meant.lstrip("#@")}
+
+
+def _forms(secret: str) -> set[str]:
+    """Return how a secret may look once it went through a URL, JSON, HTML, a header or a `repr`."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    coded = [code(raw).decode().rstrip("=") for code in (base64.b64encode, base64.urlsafe_b64encode)]
+    quoted = [quote(raw), quote(raw, safe=""), quote(raw, safe=_URL_SAFE), quote_plus(raw)]
+    texts = [secret, html.escape(secret), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]]
+    shown = [part for text in texts for part in (repr(text)[1:-1], repr(text.encode("utf-8", "surrogatepass"))[2:-1])]
+    return {*coded, *quoted, *texts, *shown}
+
+
+class Redactor:
+    """Replaces every registered secret by `***`, in any of its forms and in any case. Safe to share by threads."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._any: re.Pattern[str] | None = None
+        self._each: re.Pattern[str] | None = None
+        self.add(*secrets)
+
+    def __repr__(self) -> str:
+        return f"<Redactor of {len(self._known)} forms>"
+
+    def add(self, *secrets: str) -> None:
+        """Register secrets. Those shorter than `SHORTEST` characters are passed over."""
+        new = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
+        if new <= self._known:
+            return
+        self._known |= new
+        forms = "|".join(re.escape(form) for form in sorted(self._known, key=lambda form: (-len(form), form)))
+        self._each = re.compile(f"(?=({forms}))", re.IGNORECASE)
+        self._any = re.compile(forms, re.IGNORECASE)
+
+    def redact(self, text: str) -> str:
+        """Return `text` without any registered secret."""
+        # The plain search is several times faster than the one below, and most lines hold no secret.
+        if self._any is None or self._each is None or not self._any.search(text):
+            return text
+        parts: list[str] = []
+        end = 0
+        for start, stop in _merged(self._each, text):
+            parts += (text[end:start], MASK)
+            end = stop
+        return "".join([*parts, text[end:]])
+
+
+def _merged(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    """Return where secrets stand. Overlapping ones become one span: else the tail of the second would show."""
+    spans: list[tuple[int, int]] = []
+    for match in pattern.finditer(text):
+        start, stop = match.span(1)
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(stop, spans[-1][1]))
+        else:
+            spans.append((start, stop))
+    return spans
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter whose finished text holds no secret, its traceback included.
+
+    A filter would not do: it sees the record before the traceback is written, and none of a child logger's records.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        fmt: str | None = None,
+        datefmt: str | None = None,
+        style: Literal["%", "{", "$"] = "%",
+    ) -> None:
+        super().__init__(fmt, datefmt, style)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, redacted as the last step."""
+        return self._redactor.redact(super().format(record))

@@ -1,0 +1,87 @@
+"""Numbers, spans and moments as a person reads them on a phone, and the text of a message. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from riskbot.model import Cause, Event, Severity
+
+_MAGNITUDES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+_ENDINGS = {
+    Cause.RECOVERED: "back to normal",
+    Cause.NOT_APPLICABLE: "closed: the number no longer applies",
+    Cause.CALM: "calm again",
+    Cause.RULE_REMOVED: "closed: the rule was removed",
+    Cause.RULE_CHANGED: "closed: the rule was changed",
+}
+
+
+def number(value: Decimal, digits: int = 4) -> str:
+    """Few significant digits, thousands with commas: `1,234`, `1.42`, `0.00001234`."""
+    if not value.is_finite():
+        return "no value"
+    if not value:
+        return "0"
+    places = max(0, digits - 1 - value.adjusted())
+    text = f"{value:,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def usd(value: Decimal) -> str:
+    """`$16,300`: three significant digits, since it is an estimate; cents only below $100."""
+    size = abs(value)
+    if size >= 100:
+        size = Decimal(f"{size:.3g}")
+        return f"{'-' if value < 0 else ''}${size:,.0f}"
+    return f"{'-' if value < 0 else ''}${size:,.2f}"
+
+
+def percent(value: Decimal) -> str:
+    """`142 %` for 1.42."""
+    return f"{number(value * 100, 3)} %"
+
+
+def span(seconds: float) -> str:
+    """`45 s`, `7 min`, `3 h 20 min`, `2 d 4 h`: two parts at the most."""
+    rest = round(seconds) if seconds < 3600 else round(seconds / 60) * 60
+    parts = []
+    for size, unit in _MAGNITUDES:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def clock(at: float) -> str:
+    """`12:00:03 UTC`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
+
+
+def title(event: Event, headline: str) -> str:
+    """The first line: how bad, which account, what and how much."""
+    word = event.after.name if event.after else "RESOLVED"
+    return f"{word} · {event.account} · {headline}"
+
+
+def body(event: Event, lines: Iterable[str]) -> str:
+    """The lines under the title: the rule's own, then the course of the alert, then its short name."""
+    return "\n".join([*lines, _course(event), f"#{event.rule} {event.subject}".rstrip() + f" · {event.seq}"])
+
+
+def _course(event: Event) -> str:
+    lasted = span(event.at - event.opened)
+    if not event.after:
+        return f"{_ENDINGS.get(event.cause, 'over')} after {lasted}, peak {event.peak.label}"
+    if event.before and event.after < event.before:
+        return f"down from {event.before.label}, since {clock(event.opened)} ({lasted})"
+    if event.before:
+        return f"up from {event.before.label}, since {clock(event.opened)} ({lasted})"
+    return f"since {clock(event.opened)}"
+
+
+def arrow(severities: Iterable[Severity]) -> str:
+    """`warning → critical → ok`."""
+    return " → ".join(severity.label for severity in severities)

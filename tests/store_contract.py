@@ -1,0 +1,438 @@
+"""What every store must do. A store's tests subclass `StoreContract` and give a fixture `store` that opens an empty one.
+
+class TestMine(StoreContract):
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[Store]:
+        yield Mine()
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from riskbot.model import Cause, Severity
+from riskbot.store import Fenced, Message, Point, State, Store
+
+OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
+
+
+def message(
+    seq: int = 1,
+    *,
+    alert: str = "main/twap/USDT",
+    receiver: str = "phone",
+    account: str = "main",
+    before: Severity = OK,
+    after: Severity = WARNING,
+    peak: Severity | None = None,
+    at: float | None = None,
+    due_at: float = 0.0,
+) -> Message:
+    """A message of episode 1 of an alert, at the moment `seq` if none is given."""
+    return Message(
+        id=f"{alert}-1-{seq}@{receiver}",
+        receiver=receiver,
+        account=account,
+        alert=alert,
+        episode=1,
+        seq=seq,
+        before=before,
+        after=after,
+        peak=after if peak is None else peak,
+        at=float(seq) if at is None else at,
+        opened=1.0,
+        cause=Cause.BREACH,
+        title="twap 2",
+        body="as seen 12:00:03\n≈ 9 min",
+        due_at=due_at,
+    )
+
+
+async def queue(store: Store, *messages: Message, account: str = "main") -> None:
+    """Commit messages, whatever the account's revision is."""
+    rev = (await store.load(account)).rev
+    await store.commit(account, rev, f"{account}-{rev}", b"value", messages)
+
+
+async def states(store: Store, *, receiver: str = "phone") -> dict[str, str]:
+    """The state of each row of a receiver, by alert and sequence: `main/twap/USDT-1-1`."""
+    rows = await store.outbox(("queued", "sending", "sent", "superseded", "dead"))
+    return {m.id.partition("@")[0]: state for state, m in rows if m.receiver == receiver}
+
+
+class StoreContract:
+    # An account's value.
+
+    async def test_an_account_that_was_never_committed_is_at_revision_zero(self, store: Store) -> None:
+        assert await store.load("main") == State(None, 0, "")
+
+    async def test_a_commit_is_loaded_with_its_revision_and_id(self, store: Store) -> None:
+        rev = await store.commit("main", 0, "c1", b"\x00value", ())
+
+        assert await store.load("main") == State(b"\x00value", rev, "c1")
+        assert await store.load("other") == State()
+
+    async def test_each_commit_gives_a_new_revision(self, store: Store) -> None:
+        first = await store.commit("main", 0, "c1", b"1", ())
+        second = await store.commit("main", first, "c2", b"2", ())
+
+        assert second > first > 0
+        assert (await store.load("main")).value == b"2"
+
+    async def test_a_commit_from_an_old_revision_is_fenced_and_writes_nothing(self, store: Store) -> None:
+        rev = await store.commit("main", 0, "c1", b"1", ())
+
+        with pytest.raises(Fenced, match="account main is at revision"):
+            await store.commit("main", 0, "c2", b"2", (message(),))
+
+        assert await store.load("main") == State(b"1", rev, "c1")
+        assert await store.outbox(("queued",)) == []
+
+    async def test_a_repeated_commit_gives_its_revision_and_writes_nothing_twice(self, store: Store) -> None:
+        rev = await store.commit("main", 0, "c1", b"1", (message(),))
+        assert await store.commit("main", 0, "c1", b"1", (message(),)) == rev
+
+        assert await states(store) == {"main/twap/USDT-1-1": "queued"}
+        assert (await store.load("main")).rev == rev
+
+    # The queue.
+
+    async def test_a_committed_message_is_taken_as_it_was_given(self, store: Store) -> None:
+        await queue(store, message())
+
+        assert await store.take("phone", 10, 5.0, 30.0) == [message()]
+
+    async def test_a_message_is_for_its_receiver_only(self, store: Store) -> None:
+        await queue(store, message(receiver="phone"), message(receiver="mail"))
+
+        assert await store.take("phone", 10, 5.0, 30.0) == [message(receiver="phone")]
+        assert await store.take("nobody", 10, 5.0, 30.0) == []
+
+    async def test_a_message_is_not_taken_before_it_is_due(self, store: Store) -> None:
+        await queue(store, message(due_at=10.0))
+
+        assert await store.take("phone", 10, 9.9, 30.0) == []
+        assert len(await store.take("phone", 10, 10.0, 30.0)) == 1
+
+    async def test_a_taken_message_is_not_taken_again_while_its_lease_lasts(self, store: Store) -> None:
+        await queue(store, message())
+        await store.take("phone", 10, 5.0, 30.0)
+
+        assert await store.take("phone", 10, 34.9, 30.0) == []
+
+    async def test_a_message_whose_lease_ran_out_is_due_again_and_may_have_been_sent(self, store: Store) -> None:
+        await queue(store, message())
+        await store.take("phone", 10, 5.0, 30.0)
+
+        (again,) = await store.take("phone", 10, 35.0, 30.0)
+
+        assert (again.id, again.maybe_sent, again.tries) == (message().id, True, 0)
+
+    async def test_the_most_urgent_message_comes_first_then_the_oldest(self, store: Store) -> None:
+        await queue(
+            store,
+            message(5, alert="a", after=WARNING),
+            message(3, alert="b", after=EMERGENCY),
+            message(4, alert="c", after=WARNING),
+            message(2, alert="d", after=EMERGENCY),
+            message(2, alert="e", after=EMERGENCY),
+        )
+
+        assert [m.alert for m in await store.take("phone", 2, 9.0, 30.0)] == ["d", "e"]
+        assert [m.alert for m in await store.take("phone", 9, 9.0, 30.0)] == ["b", "c", "a"]
+
+    async def test_a_closing_that_covers_an_untold_critical_is_as_urgent_as_that(self, store: Store) -> None:
+        await queue(store, message(1, alert="a", after=CRITICAL))
+        await queue(store, message(2, alert="a", after=OK, peak=CRITICAL), message(1, alert="b", after=WARNING))
+
+        assert [m.alert for m in await store.take("phone", 1, 9.0, 30.0)] == ["a"]
+
+    async def test_no_message_of_an_alert_is_taken_while_one_is_in_flight(self, store: Store) -> None:
+        await queue(store, message(1))
+        await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2), message(1, alert="other"))
+
+        assert [m.alert for m in await store.take("phone", 10, 6.0, 30.0)] == ["other"]
+
+    async def test_the_next_message_of_an_alert_follows_once_the_first_is_done(self, store: Store) -> None:
+        await queue(store, message(1))
+        (first,) = await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2))
+        await store.ack(first, 6.0)
+
+        (second,) = await store.take("phone", 10, 6.0, 30.0)
+
+        assert (second.seq, second.covers) == (2, ())
+
+    # Overtaking.
+
+    async def test_a_message_is_superseded_by_a_newer_one_of_its_alert_that_covers_it(self, store: Store) -> None:
+        await queue(store, message(1))
+        await queue(store, message(2, before=WARNING, after=CRITICAL))
+        await queue(store, message(3, before=CRITICAL, after=WARNING))
+
+        (told,) = await store.take("phone", 10, 5.0, 30.0)
+
+        assert told.seq == 3
+        assert [(s.seq, s.before, s.after, s.at) for s in told.covers] == [
+            (1, OK, WARNING, 1.0),
+            (2, WARNING, CRITICAL, 2.0),
+        ]
+        assert set((await states(store)).values()) == {"superseded", "sending"}
+
+    async def test_two_messages_of_an_alert_in_one_commit_become_one(self, store: Store) -> None:
+        await queue(store, message(1), message(2))
+
+        (told,) = await store.take("phone", 10, 5.0, 30.0)
+
+        assert (told.seq, [s.seq for s in told.covers]) == (2, [1])
+
+    async def test_messages_of_other_alerts_and_receivers_are_not_superseded(self, store: Store) -> None:
+        await queue(store, message(1), message(1, alert="other"), message(1, receiver="mail"))
+        await queue(store, message(2))
+
+        assert await states(store) == {
+            "main/twap/USDT-1-1": "superseded",
+            "main/twap/USDT-1-2": "queued",
+            "other-1-1": "queued",
+        }
+        assert await states(store, receiver="mail") == {"main/twap/USDT-1-1": "queued"}
+
+    async def test_a_message_that_is_already_there_is_left_alone(self, store: Store) -> None:
+        await queue(store, message(1))
+        await queue(store, message(2))
+        await queue(store, message(1), message(2))
+
+        assert await states(store) == {"main/twap/USDT-1-1": "superseded", "main/twap/USDT-1-2": "queued"}
+
+    async def test_a_step_that_is_told_once_more_later_is_not_taken_for_the_first_telling(self, store: Store) -> None:
+        await queue(store, message(1))
+        (first,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.ack(first, 5.0)
+        await queue(store, message(1, at=50.0))
+
+        (second,) = await store.take("phone", 10, 60.0, 30.0)
+        await store.ack(second, 61.0)
+
+        assert [state for state, _ in await store.outbox(("sent", "sending"))] == ["sent", "sent"]
+
+    async def test_a_step_that_may_have_been_sent_is_covered_as_such(self, store: Store) -> None:
+        await queue(store, message(1))
+        (first,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.nack(first, 90.0, "no answer", maybe_sent=True)
+        await queue(store, message(2))
+
+        (told,) = await store.take("phone", 10, 6.0, 30.0)
+
+        assert [(s.seq, s.maybe_sent) for s in told.covers] == [(1, True)]
+
+    async def test_a_message_whose_lease_ran_out_is_covered_by_the_newer_one_that_waits(self, store: Store) -> None:
+        await queue(store, message(1))
+        await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2))
+
+        (told,) = await store.take("phone", 10, 35.0, 30.0)
+
+        assert (told.seq, told.maybe_sent, [(s.seq, s.maybe_sent) for s in told.covers]) == (2, False, [(1, True)])
+
+    # Verdicts.
+
+    async def test_an_acknowledged_message_is_sent_and_never_taken_again(self, store: Store) -> None:
+        await queue(store, message())
+        (taken,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.ack(taken, 6.0)
+        await store.ack(taken, 7.0)
+
+        assert await states(store) == {"main/twap/USDT-1-1": "sent"}
+        assert await store.take("phone", 10, 99.0, 30.0) == []
+
+    async def test_what_was_sent_is_sent_even_if_it_was_overtaken_meanwhile(self, store: Store) -> None:
+        await queue(store, message(1))
+        (late,) = await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2))
+        await store.take("phone", 10, 35.0, 30.0)
+        await store.ack(late, 36.0)
+
+        assert await states(store) == {"main/twap/USDT-1-1": "sent", "main/twap/USDT-1-2": "sending"}
+
+    async def test_a_failed_message_is_queued_again_for_later_with_its_error(self, store: Store) -> None:
+        await queue(store, message())
+        (taken,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.nack(taken, 20.0, "503", maybe_sent=False)
+
+        assert await store.take("phone", 10, 19.0, 30.0) == []
+        (again,) = await store.take("phone", 10, 20.0, 30.0)
+        assert (again.tries, again.error, again.maybe_sent, again.due_at) == (1, "503", False, 20.0)
+
+    async def test_that_a_try_may_have_arrived_is_never_forgotten(self, store: Store) -> None:
+        await queue(store, message())
+        (first,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.nack(first, 6.0, "no answer", maybe_sent=True)
+        (second,) = await store.take("phone", 10, 6.0, 30.0)
+        await store.nack(second, 7.0, "refused", maybe_sent=False)
+
+        (third,) = await store.take("phone", 10, 7.0, 30.0)
+
+        assert (third.tries, third.maybe_sent) == (2, True)
+
+    async def test_a_failed_message_is_covered_by_the_newer_one_that_waits(self, store: Store) -> None:
+        await queue(store, message(1))
+        (first,) = await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2))
+        await queue(store, message(3))
+        await store.nack(first, 90.0, "503", maybe_sent=True)
+
+        (told,) = await store.take("phone", 10, 6.0, 30.0)
+
+        assert (told.seq, [(s.seq, s.maybe_sent) for s in told.covers]) == (3, [(1, True), (2, False)])
+        assert (await states(store))["main/twap/USDT-1-1"] == "superseded"
+
+    async def test_a_message_that_was_queued_again_meanwhile_can_still_fail(self, store: Store) -> None:
+        await queue(store, message(1), message(1, alert="b", after=EMERGENCY))
+        await store.take("phone", 10, 5.0, 30.0)
+        await store.take("phone", 1, 35.0, 30.0)
+        await store.nack(message(1), 90.0, "late", maybe_sent=False)
+
+        (row,) = [m for state, m in await store.outbox(("queued",))]
+
+        assert (row.error, row.due_at, row.maybe_sent) == ("late", 90.0, True)
+
+    async def test_a_dead_message_is_kept_with_its_error_and_never_taken(self, store: Store) -> None:
+        await queue(store, message())
+        (taken,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.dead(taken, 6.0, "403 bot was blocked")
+
+        ((state, row),) = await store.outbox(("dead",))
+        assert (state, row.error) == ("dead", "403 bot was blocked")
+        assert await store.take("phone", 10, 99.0, 30.0) == []
+
+    async def test_a_verdict_on_a_message_that_is_done_or_unknown_changes_nothing(self, store: Store) -> None:
+        await queue(store, message())
+        (taken,) = await store.take("phone", 10, 5.0, 30.0)
+        await store.ack(taken, 6.0)
+        await store.nack(taken, 7.0, "late", maybe_sent=True)
+        await store.dead(taken, 7.0, "late")
+        for unknown in (message(7), message(8)):
+            await store.ack(unknown, 8.0)
+            await store.nack(unknown, 8.0, "?", maybe_sent=True)
+            await store.dead(unknown, 8.0, "?")
+
+        assert [m.error for _, m in await store.outbox(("sent",))] == [""]
+        assert await store.outbox(("queued", "sending", "dead", "superseded")) == []
+
+    # Starting, waiting, looking.
+
+    async def test_at_start_every_message_in_flight_is_due_at_once_and_may_have_been_sent(self, store: Store) -> None:
+        await queue(store, message(1), message(1, receiver="mail"), message(1, alert="waits", due_at=50.0))
+        await store.take("phone", 10, 5.0, 1e9)
+        await store.take("mail", 10, 5.0, 1e9)
+        await store.release()
+
+        (told,) = await store.take("phone", 10, 6.0, 30.0)
+
+        assert (told.alert, told.maybe_sent) == ("main/twap/USDT", True)
+        assert len(await store.take("mail", 10, 6.0, 30.0)) == 1
+
+    async def test_at_start_a_message_in_flight_is_covered_by_the_newer_one_that_waits(self, store: Store) -> None:
+        await queue(store, message(1))
+        await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2))
+        await store.release()
+
+        (told,) = await store.take("phone", 10, 6.0, 30.0)
+
+        assert (told.seq, [(s.seq, s.maybe_sent) for s in told.covers]) == (2, [(1, True)])
+
+    async def test_the_next_due_moment_is_that_of_the_first_message_that_can_be_taken(self, store: Store) -> None:
+        assert await store.next_due("phone") is None
+        await queue(store, message(1, due_at=7.0), message(1, alert="b", due_at=20.0), message(1, receiver="mail"))
+        assert await store.next_due("phone") == 7.0
+
+        (first,) = await store.take("phone", 10, 8.0, 5.0)
+        assert await store.next_due("phone") == 13.0
+
+        await queue(store, message(2, due_at=9.0))
+        assert await store.next_due("phone") == 13.0, "it can't be taken before the one in flight is done"
+
+        await store.ack(first, 10.0)
+        assert await store.next_due("phone") == 9.0
+
+    async def test_people_see_the_rows_of_the_states_they_ask_for_newest_first(self, store: Store) -> None:
+        await queue(store, message(1, alert="a"), message(2, alert="b"), message(3, alert="c"))
+        (taken,) = await store.take("phone", 1, 9.0, 30.0)
+        await store.ack(taken, 9.0)
+
+        assert [(s, m.alert) for s, m in await store.outbox(("queued", "sent"))] == [
+            ("queued", "c"),
+            ("queued", "b"),
+            ("sent", "a"),
+        ]
+        assert [m.alert for _, m in await store.outbox(("sent",))] == ["a"]
+        assert await store.outbox(()) == []
+
+    # The journal.
+
+    async def test_the_journal_gives_what_was_recorded_oldest_first(self, store: Store) -> None:
+        late, early = Point("details.liab", "BTC", 20.0, "0.3"), Point("mgnRatio", "", 10.0, "12.5")
+        await store.record([("main", [late, early], 21.0), ("other", [Point("adjEq", "", 1.0, "1")], 5.0)])
+
+        assert await store.recall("main", 0.0) == ([early, late], 21.0)
+        assert await store.recall("nobody", 0.0) == ([], 0.0)
+
+    async def test_a_window_begins_with_the_last_value_before_it_of_each_series(self, store: Store) -> None:
+        points = [Point("a", ccy, at, f"{at}") for ccy in ("BTC", "ETH") for at in (1.0, 2.0, 3.0)]
+        await store.record([("main", [*points, Point("b", "", 1.0, "1")], 3.0)])
+
+        found, _ = await store.recall("main", 2.5)
+
+        assert [(p.field, p.ccy, p.at) for p in found] == [
+            ("b", "", 1.0),
+            ("a", "BTC", 2.0),
+            ("a", "ETH", 2.0),
+            ("a", "BTC", 3.0),
+            ("a", "ETH", 3.0),
+        ]
+
+    async def test_a_value_at_the_beginning_of_the_window_needs_none_before_it(self, store: Store) -> None:
+        await store.record([("main", [Point("a", "", 1.0, "1"), Point("a", "", 2.0, "2")], 2.0)])
+
+        assert [p.at for p in (await store.recall("main", 2.0))[0]] == [1.0, 2.0]
+        assert [p.at for p in (await store.recall("main", 1.0))[0]] == [1.0, 2.0]
+
+    async def test_what_is_recorded_twice_is_there_once_and_the_last_sight_only_moves_on(self, store: Store) -> None:
+        await store.record([("main", [Point("a", "", 1.0, "1")], 9.0)])
+        await store.record([("main", [Point("a", "", 1.0, "1")], 4.0)])
+        await store.record([])
+
+        assert await store.recall("main", 0.0) == ([Point("a", "", 1.0, "1")], 9.0)
+
+    async def test_old_done_messages_are_forgotten_but_none_that_waits(self, store: Store) -> None:
+        await queue(store, *(message(1, alert=alert) for alert in ("sent", "dead", "flies", "young")))
+        await queue(store, message(1, alert="waits", due_at=1.0), message(1, alert="old"))
+        await queue(store, message(2, alert="old"))
+        for m in await store.take("phone", 9, 0.5, 1.0):
+            match m.alert:
+                case "sent":
+                    await store.ack(m, 5.0)
+                case "young":
+                    await store.ack(m, 10.0)
+                case "dead":
+                    await store.dead(m, 5.0, "why")
+
+        await store.prune(10.0)
+
+        assert set(await states(store)) == {"flies-1-1", "waits-1-1", "young-1-1", "old-1-2"}
+
+    async def test_a_window_is_the_same_after_older_points_are_forgotten(self, store: Store) -> None:
+        points = [Point("a", "", at, f"{at}") for at in (1.0, 2.0, 3.0, 4.0)]
+        await store.record([("main", [*points, Point("gone", "X", 1.0, "1")], 4.0)])
+        before = await store.recall("main", 3.0)
+
+        await store.prune(3.0)
+
+        assert await store.recall("main", 3.0) == before
+        assert [p.at for p in (await store.recall("main", 0.0))[0]] == [1.0, 2.0, 3.0, 4.0]
+
+    async def test_a_store_can_be_closed_twice(self, store: Store) -> None:
+        await store.close()
+        await store.close()

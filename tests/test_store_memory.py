@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from riskbot.store import Fenced, Point, State, Store
+from riskbot.store.memory import MemoryStore
+from tests.store_contract import StoreContract
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[Store]:
+        yield MemoryStore()
+
+
+async def test_the_journal_in_memory_forgets_its_oldest_points_beyond_its_bound() -> None:
+    store = MemoryStore(max_points=2)
+    await store.record([("main", [Point("a", "", at, "1") for at in (1.0, 2.0, 3.0)], 3.0)])
+
+    assert [p.at for p in (await store.recall("main", 0.0))[0]] == [2.0, 3.0]
+
+
+async def test_the_journal_in_memory_can_be_handed_over_as_it_was_recorded() -> None:
+    store = MemoryStore()
+    entries = [("main", [Point("a", "", 1.0, "1")], 3.0), ("idle", [], 2.0)]
+    await store.record(entries)
+
+    assert store.drain() == entries
+    assert await store.recall("main", 0.0) == ([], 0.0)
+
+
+async def test_an_account_is_restored_only_at_its_revision() -> None:
+    store = MemoryStore()
+    assert await store.restore("main", 0, State(b"1", 7, "c7"), []) == 1
+    assert await store.load("main") == State(b"1", 1, "c7")
+    assert await store.restore("main", 1, State(), []) == 1
+
+    with pytest.raises(Fenced):
+        await store.restore("main", 0, State(b"2", 7, "c7"), [])
