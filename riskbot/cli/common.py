@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,12 +27,12 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def load(path: Path) -> Config:
+def load(path: Path, env: Mapping[str, str] | None = None) -> Config:
     """The rules file, or its mistakes and exit code 2. Warnings go to stderr."""
     from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
 
     try:
-        config = settings.load(path, plugins.kinds(plugins.manager()))
+        config = settings.load(path, plugins.kinds(plugins.manager()), env)
     except settings.ConfigError as error:
         count = len(error.problems)
         fail(f"{error}\n{count} mistake{'s' if count > 1 else ''}; nothing was started.", 2)

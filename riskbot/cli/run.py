@@ -43,12 +43,13 @@ def command(path: Path) -> None:
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed (the extra `uvloop`): steadier polls with hundreds of accounts."""
+    """The one of uvloop where it is installed (the extra `uvloop`): steadier polls with hundreds of accounts."""
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:
         return None
-    return uvloop.Loop  # type: ignore[no-any-return] # uvloop ships no complete types
+    loop: type[asyncio.AbstractEventLoop] = uvloop.Loop
+    return loop
 
 
 async def watch(config: Config) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-
 if TYPE_CHECKING:
     from riskbot.simulator import Simulator
 
-KEY, SECRET, PASSPHRASE = "simulated-key", "simulated-secret", "simulated-passphrase"  # noqa: S105 - of no exchange
+KEY, SECRET, PASSPHRASE = "simulated-key", "simulated-secret", "simulated-passphrase"  # of no exchange
 
 
 @click.command("simulate")
@@ -25,7 +24,7 @@ KEY, SECRET, PASSPHRASE = "simulated-key", "simulated-secret", "simulated-passph
 def command(
     scenario: str, port: int, speed: float, mode: str | None, faults: tuple[str, ...], *, listing: bool
 ) -> None:
-    """Serve a simulated exchange that plays SCENARIO: a shipped one, or a TOML file of your own.
+    r"""Serve a simulated exchange that plays SCENARIO: a shipped one, or a TOML file of your own.
 
     It answers like OKX's REST API: signed requests, the limit, the account modes. Set it as `base_url` of an account.
     Faults can be set and ended while it runs:

@@ -134,7 +134,13 @@ class SurvivingStore:
     async def ack(self, message: Message, now: float) -> None:
         """It was sent. If the primary can't note it, this process remembers and notes it later."""
         self._now = max(self._now, now)
-        await self._judge(message, lambda store: store.ack(message, now), lambda rows: rows.ack(message, now))
+
+        def sent(rows: Outbox) -> None:
+            if self.failing is not None and rows.find(message) is None:
+                rows.put(Row(message, SENT, now))  # taken before there was a mirror of it
+            rows.ack(message, now)
+
+        await self._judge(message, lambda store: store.ack(message, now), sent)
 
     async def nack(self, message: Message, due_at: float, why: str, *, maybe_sent: bool) -> None:
         """Queue it again."""
@@ -288,15 +294,13 @@ class SurvivingStore:
     async def _judge(
         self, message: Message, call: Callable[[Primary], Awaitable[None]], verdict: Callable[[Outbox], None]
     ) -> None:
-        """Note what became of a message, in the primary and in the mirror, where it may have to be put first."""
+        """Note what became of a message, in the primary and in the mirror."""
         saved = True  # if this is cancelled: the primary finishes what it has begun
         try:
             saved = await self._save(call)
         finally:
             if not saved:
                 self._changed.add(message.account)
-                if self._mirror.rows.find(message) is None:
-                    self._mirror.rows.put(Row(message, SENDING, self._now))
             verdict(self._mirror.rows)
             self._forget_done()
 
