@@ -17,6 +17,7 @@ from riskbot.model import Alerts, Cause, Event, Severity, Told
 from riskbot.rules import Rule
 from riskbot.store import Message
 
+EARLIER = "(what was told before of this alert is over; this is a new course)"
 
 Compose = Callable[[Event], tuple[str, Sequence[str]]]
 """Gives an event's headline and the lines under it."""
@@ -51,12 +52,19 @@ def plan(
     messages: list[Message] = []
     for event in events:
         rule = rules.get(event.rule)
+        words: tuple[str, Sequence[str]] | None = None
         for receiver in receivers:
-            before = told.get(receiver.name, {}).get(event.key)
+            last = told.get(receiver.name, {}).get(event.key)
+            heard = last.level if last else Severity.OK
             after = seen_by(receiver, rule, event)
-            if after == (before.level if before else Severity.OK):
+            stale = last is not None and after and last.episode != event.episode
+            if stale:  # what was heard of an earlier episode, and never closed, says nothing about this one
+                heard = Severity.OK
+            if after == heard:
                 continue
-            messages.append(_message(event, receiver, before, after, compose(event)))
+            headline, lines = words = words or compose(event)
+            lines = [*lines, EARLIER] if stale else lines
+            messages.append(_message(event, receiver, heard, after, (headline, lines)))
             told.setdefault(receiver.name, {})[event.key] = Told(event.episode, event.seq, after)
     if not messages:
         return Plan(alerts)
@@ -84,10 +92,10 @@ def _open(keys: dict[str, Told]) -> dict[str, Told]:
 
 
 def _message(
-    event: Event, receiver: Receiver, before: Told | None, after: Severity, words: tuple[str, Sequence[str]]
+    event: Event, receiver: Receiver, before: Severity, after: Severity, words: tuple[str, Sequence[str]]
 ) -> Message:
     headline, lines = words
-    seen = replace(event, before=before.level if before else Severity.OK, after=after)
+    seen = replace(event, before=before, after=after)
     return Message(
         id=f"{event.account}/{event.key}-{event.episode}-{event.seq}@{receiver.name}",
         receiver=receiver.name,
@@ -101,19 +109,21 @@ def _message(
         at=event.at,
         opened=event.opened,
         cause=event.cause,
-        title=text.title(seen, headline),
-        body=text.body(seen, lines),
+        title=text.title(seen, headline, event.after),
+        body=text.body(seen, lines, event.after),
         due_at=event.at,
     )
 
 
 def ongoing(account: str, alerts: Alerts, now: float) -> list[Event]:
-    """Every open alert as an event, for receivers that have not been told of it yet: at start, or new in the file."""
+    """Every alert as it stands, for receivers whose last word about it is another: at start, or new in the file.
+
+    One that is over is among them: a receiver may have been out of the file when it ended.
+    """
     return [
         Event(account, rule, subject, a.episode, a.seq, Severity.OK, a.shown, a.peak, now, a.opened, Cause.ONGOING)
         for rule, subjects in alerts.alerts.items()
         for subject, a in subjects.items()
-        if a.shown
     ]
 
 
@@ -126,7 +136,7 @@ def final_text(message: Message, now: float) -> tuple[str, str]:
     untold = [step for step in message.covers if not step.maybe_sent]
     own = [step for step in untold if step.episode == message.episode]
     if not message.after and own and own[0].before == Severity.OK and not _maybe(message, message.episode):
-        title = f"MISSED {message.peak.name} · {title.removeprefix('RESOLVED · ')}"
+        title = f"MISSED {message.peak.name} · {title.partition(' · ')[2]}"
         notes.append(f"missed alert: {message.peak.label}, {text.clock(message.opened)} to {text.clock(message.at)}")
     elif own:
         course = [own[0].before, *(step.after for step in own), message.after]

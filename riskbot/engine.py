@@ -15,7 +15,7 @@ One alert for each rule and subject (currency), and it climbs tiers:
 - A fall needs the tier to be left (hysteresis) for `keep_firing_for`, and seen so at least twice.
 - "Does not apply" ends an alert only when it lasts: a closed position must not leave it hanging, one empty field must
   not end it.
-- An alert that changes `FLAP_CHANGES` times in `FLAP_WINDOW` flaps: rises pass, falls wait until it is calm.
+- An alert that changes too often flaps: rises pass, falls wait until it is calm.
 - From nothing told to something told opens an episode; back to nothing closes it. An episode is numbered by the second
   it opened, so that no number is ever used twice, whatever becomes of the store.
 """
@@ -29,12 +29,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity
-from riskbot.rules import Ladder, Measured, Rule
+from riskbot.rules import Flap, Ladder, Measured, Rule
 
 NA_HOLD, NA_COUNT = 60.0, 3
 """An alert whose number does not apply any more ends after so many seconds, seen at least so often."""
-
-FLAP_CHANGES, FLAP_WINDOW, FLAP_CALM = 6, 600.0, 120.0
 
 
 class Step(Struct, frozen=True):
@@ -62,11 +60,13 @@ def step(
         answer = measured.get(rule.name)
         if answer is None:
             continue
-        before = alerts.alerts.get(rule.name)
-        after = _judge(rule._ladder, before or _NONE, answer, now, max_gap)  # noqa: SLF001 - compiled at load, for us
+        before = alerts.alerts.get(rule.name, _NONE)
+        if answer.calm and not before:
+            continue  # at rest, and nothing to say: the usual case
+        after = _judge(rule._ladder, before, answer, now, max_gap)  # noqa: SLF001 - compiled at load, for us
         if after is not before:
             moved[rule.name] = after
-            events += _events(account, rule.name, before or _NONE, after, answer, now)
+            events += _events(account, rule.name, before, after, answer, now)
     blind = _blindness(alerts.blind, measured, now)
     if not moved and blind is alerts.blind:
         return Step(alerts)
@@ -85,7 +85,7 @@ def _judge(ladder: Ladder, before: dict[str, Alert], answer: Measured, now: floa
         value, subject = reading.value, reading.ccy
         alert = before.get(subject, _REST)
         if alert is _REST and (value.is_nan() or not met(value, mildest)):
-            continue  # at rest, and nothing to say: the usual case
+            continue
         after = advance(ladder, alert, reading, now, max_gap)
         if after != alert:
             moved[subject] = after
@@ -108,7 +108,7 @@ def advance(ladder: Ladder, alert: Alert, reading: Reading, now: float, max_gap:
         level, alert = _not_applicable(alert, now)
     else:
         level, alert = _timers(ladder, alert, reading.value, now)
-    alert = _latch(alert, level, now)
+    alert = _latch(ladder.flap, alert, level, now)
     return replace(alert, fresh=now if _timed(alert) else 0.0)
 
 
@@ -140,6 +140,7 @@ def _timers(ladder: Ladder, alert: Alert, value: Decimal, now: float) -> tuple[S
     level = max((Severity(s) for s, since in up.items() if now - since >= ladder.hold), default=Severity.OK)
     if level < alert.level:
         level = _fall(ladder, alert.level, level, down, now)
+        down = {severity: since for severity, since in down.items() if severity <= level}
     return level, replace(alert, up=up, down=down, na_since=0.0, na_count=0)
 
 
@@ -147,17 +148,17 @@ def _fall(ladder: Ladder, level: Severity, target: Severity, down: Mapping[int, 
     """Step down from the present tier while it has been left long enough, and seen so twice."""
     while level > target and now > down.get(level, now) <= now - ladder.keep:
         level = ladder.lower(level)
-    return max(level, target)
+    return level
 
 
-def _latch(alert: Alert, level: Severity, now: float) -> Alert:
+def _latch(flap: Flap, alert: Alert, level: Severity, now: float) -> Alert:
     """What the world is told: the level, but for an alert that flaps the worst of it until it is calm."""
     changes, flapping, calm_since = alert.changes, alert.flapping, alert.calm_since
     if level != alert.level:
-        changes = (*(at for at in changes if now - at < FLAP_WINDOW), now)
-        flapping = flapping or len(changes) >= FLAP_CHANGES
+        changes = (*(at for at in changes if now - at < flap.within), now)[-flap.changes :]
+        flapping = flapping or len(changes) >= flap.changes
         calm_since = now
-    elif flapping and now - calm_since >= FLAP_CALM:
+    elif flapping and now - calm_since >= flap.calm:
         changes, flapping = (), False
     shown = max(alert.shown, level) if flapping else level
     return _episode(replace(alert, level=level, changes=changes, flapping=flapping, calm_since=calm_since), shown, now)
@@ -186,12 +187,12 @@ def _events(
 
 
 def _event(account: str, rule: str, subject: str, old: Alert, new: Alert, reading: Reading | None, now: float) -> Event:
-    if reading is None or reading.value.is_nan():
-        cause, value = Cause.NOT_APPLICABLE, None
-    else:
-        cause, value = (Cause.BREACH if new.shown > old.shown else Cause.RECOVERED), reading.value
-        if old.flapping and not new.flapping:
-            cause = Cause.CALM
+    value = None if reading is None or reading.value.is_nan() else reading.value
+    cause = Cause.NOT_APPLICABLE if value is None else Cause.RECOVERED
+    if new.shown > old.shown:
+        cause = Cause.BREACH
+    elif old.flapping and not new.flapping:
+        cause = Cause.CALM
     note = reading.note if reading else ""
     return Event(
         account,

@@ -52,7 +52,7 @@ class Problems:
         self._known: set[str] = set()
 
     def fail(self, part: str, problem: Problem) -> None:
-        """This part fails; how long it has is kept from the first time."""
+        """Take in that a part fails; how long it has is kept from the first time."""
         first = self._open.get(part)
         self._open[part] = (
             problem
@@ -64,7 +64,7 @@ class Problems:
         self._known.add(part)
 
     def clear(self, part: str) -> None:
-        """This part works."""
+        """Take in that a part works."""
         self._open.pop(part, None)
 
     def __contains__(self, part: str) -> bool:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
+from math import inf
 from typing import Literal
 
 from msgspec import Struct
 
-from riskbot.snapshot import MISSING, Amount, Snapshot, field
+from riskbot.snapshot import MISSING, ZERO, Snapshot
 
 RESOLUTION = 256
 """A window is exact to this part of its length; that bounds what it keeps, whatever the series does."""
@@ -22,7 +23,6 @@ COURSE_SPAN, COURSE_STEP = 900.0, 5.0
 """The account's ratio and equity are kept for charts and the pace: 15 minutes, a point every 5 seconds."""
 
 Side = Literal["low", "high"]
-ZERO = Decimal(0)
 
 
 class Want(Struct, frozen=True):
@@ -50,11 +50,18 @@ class _Window:
             past.pop()
         if not past or at - past[-1][0] >= self.over / RESOLUTION:
             past.append((at, value))
+        self.forget(at)
 
-    def extreme(self, current: Decimal, now: float) -> Decimal:
+    def forget(self, now: float) -> None:
+        """Let go of what is older than the window."""
         past = self.past
         while past and past[0][0] < now - self.over:
             past.popleft()
+
+    def extreme(self, current: Decimal, now: float) -> Decimal:
+        """The extreme of the window that ends now."""
+        self.forget(now)
+        past = self.past
         if not past or (past[0][1] - current) * self.sign >= 0:
             return current
         return past[0][1]
@@ -70,10 +77,9 @@ class _Series:
         self.windows = {(want.over, want.side): _Window(want) for want in wants}
 
     def change(self, value: Decimal, at: float) -> None:
-        if value != self.current:
-            for window in self.windows.values():
-                window.leave(self.current, at)
-            self.current = value
+        for window in self.windows.values():
+            window.leave(self.current, at)
+        self.current = value
 
 
 class History:
@@ -88,9 +94,12 @@ class History:
             self._wants.setdefault(want.path, []).append(want)
         self._series: dict[tuple[str, str], _Series] = {}
         self._columns: dict[str, tuple[list[object], list[object]]] = {}
+        self._listed: dict[str, set[str]] = {}
+        self._unlisted: dict[str, dict[str, Decimal]] = {}
+        self._moved: dict[str, float] = {}
+        self._before: Snapshot | None = None
         self._unsaved: dict[tuple[str, str], tuple[float, Decimal]] = {}
         self._born: list[tuple[str, str, float, str]] = []
-        self._started = False
         self._courses: dict[str, deque[tuple[float, Decimal]]] = {
             "adjEq": deque(maxlen=int(COURSE_SPAN / COURSE_STEP)),
             "mgnRatio": deque(maxlen=int(COURSE_SPAN / COURSE_STEP)),
@@ -109,35 +118,48 @@ class History:
                 value = snapshot.amount(path)
                 if value.is_finite():
                     course.append((at, value))
-        self._started = True
+        self._before = snapshot
 
     def _add_column(self, path: str, snapshot: Snapshot, at: float) -> None:
         key = path.removeprefix("details.")
         columns = (snapshot.column("ccy"), snapshot.column(key))
         if self._columns.get(path) == columns:
             return  # nothing moved: the usual case, and the whole cost of it
-        before = self._columns.get(path, ([], []))[0]
+        balances, listed = snapshot.balances, self._listed.get(path)
+        for ccy, balance in balances.items():
+            # A currency that was not listed before had nothing before; of the very first ones nobody knows.
+            self._put(path, ccy, balance.amount(key), at, born=listed is not None and ccy not in listed)
+        unlisted = self._unlisted.setdefault(path, {})
+        for ccy in sorted(
+            (listed or set()) - balances.keys()
+        ):  # OKX leaves out a currency with neither cash nor equity
+            if (path, ccy) in self._series:
+                row = self._before.balances.get(ccy) if self._before else None
+                unlisted[ccy] = row.price if row else MISSING
+                self._put(path, ccy, ZERO, at)
+        for ccy in unlisted.keys() & balances.keys():
+            del unlisted[ccy]
         self._columns[path] = columns
-        for ccy, balance in snapshot.balances.items():
-            self._put(path, ccy, balance.amount(key), at)
-        for ccy in before:
-            if ccy not in snapshot.balances:  # OKX leaves out a currency with neither cash nor equity
-                self._put(path, str(ccy), ZERO, at)
+        self._listed[path] = set(balances)
 
-    def _put(self, path: str, ccy: str, value: Decimal, at: float) -> None:
+    def _put(self, path: str, ccy: str, value: Decimal, at: float, *, born: bool = False) -> None:
         if value.is_nan():
             return
         series = self._series.get((path, ccy))
         if series is None:
-            before = value
-            if self._started and ccy:  # a currency that was not listed before had nothing before
-                before = ZERO
+            series = self._series[path, ccy] = _Series(ZERO if born else value, self._wants[path])
+            if born:
                 self._born.append((path, ccy, at - 0.001, "0"))
-            series = self._series[path, ccy] = _Series(before, self._wants[path])
         elif series.current == value:
             return
-        series.change(value, at)
+        if series.current != value:
+            series.change(value, at)
+            self._moved[path] = at
         self._unsaved[path, ccy] = (at, value)
+
+    def is_still(self, want: Want, now: float) -> bool:
+        """Has the field not moved within the window, in any currency? Then every extreme is the present value."""
+        return now - self._moved.get(want.path, -inf) > want.over
 
     def extreme(self, path: str, ccy: str, over: float, side: Side, now: float) -> Decimal:
         """The lowest or highest value within the last `over` seconds, the present one included.
@@ -148,6 +170,10 @@ class History:
         if series is None:
             return MISSING
         return series.windows[over, side].extreme(series.current, now)
+
+    def unlisted(self, path: str) -> dict[str, Decimal]:
+        """The currencies that were listed once and are not now, and their last price; `MISSING` if not known."""
+        return dict(self._unlisted.get(path, {}))
 
     def course(self, path: str) -> list[tuple[float, Decimal]]:
         """The course of `mgnRatio` or `adjEq` in the last 15 minutes: (moment, value), oldest first."""
@@ -169,8 +195,7 @@ class History:
     def restore(self, points: Iterable[tuple[str, str, float, str]]) -> None:
         """Take back what was journaled, oldest first. Fields that no rule asks for any more are left out."""
         for path, ccy, at, text in points:
-            if path in self._wants and isinstance(field(path), Amount):
+            if path in self._wants:
                 self._put(path, ccy, Decimal(text), at)
-                self._columns.setdefault(path, ([], []))[0].append(ccy)
+                self._listed.setdefault(path, set()).add(ccy)
         self._unsaved.clear()
-        self._started = bool(self._series)

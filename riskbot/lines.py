@@ -18,15 +18,17 @@ class Lines:
         self._lines: dict[Loc, int] = {(): 1}
         self._counts: dict[Loc, int] = {}
         root = Parser(Language(tree_sitter_toml.language())).parse(source.encode()).root_node
-        for node in root.named_children:
-            if node.type == "pair":
-                self._pair((), node)
-            elif node.type in ("table", "table_array_element"):
-                self._table(node)
+        self._pairs((), root)
+        for table in root.named_children:
+            if table.type in ("table", "table_array_element"):
+                self._table(table)
+
+    def __contains__(self, loc: Loc) -> bool:
+        return loc in self._lines
 
     def of(self, loc: Loc) -> int:
         """The line of the value at `loc`, or of the nearest thing around it that the document has."""
-        while loc not in self._lines:
+        while loc not in self:
             loc = loc[:-1]
         return self._lines[loc]
 
@@ -37,6 +39,7 @@ class Lines:
         keys = _keys(node.named_children[0])
         loc: Loc = ()
         for key in keys[:-1]:
+            self._note((*loc, key), node)
             loc = self._inside((*loc, key))
         loc = (*loc, keys[-1])
         self._note(loc, node)
@@ -44,13 +47,15 @@ class Lines:
             self._counts[loc] = self._counts.get(loc, -1) + 1
             loc = (*loc, self._counts[loc])
             self._note(loc, node)
-        for pair in node.named_children[1:]:
-            if pair.type == "pair":
-                self._pair(loc, pair)
+        self._pairs(loc, node)
 
     def _inside(self, loc: Loc) -> Loc:
         """A key that names an array of tables means its newest element."""
         return (*loc, self._counts[loc]) if loc in self._counts else loc
+
+    def _pairs(self, loc: Loc, node: Node) -> None:
+        for pair in [child for child in node.named_children if child.type == "pair"]:
+            self._pair(loc, pair)
 
     def _pair(self, loc: Loc, node: Node) -> None:
         key, value = node.named_children[0], node.named_children[1]
@@ -61,9 +66,7 @@ class Lines:
 
     def _value(self, loc: Loc, node: Node) -> None:
         if node.type == "inline_table":
-            for pair in node.named_children:
-                if pair.type == "pair":
-                    self._pair(loc, pair)
+            self._pairs(loc, node)
         elif node.type == "array":
             items = [child for child in node.named_children if child.type != "comment"]
             for i, item in enumerate(items):

@@ -123,9 +123,14 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     seen: float = 0.0
     exposed: bool = False
 
-    def open(self, at_least: Severity = Severity.INFO) -> bool:
-        """Is any alert told, or to be told, at this severity or worse?"""
-        return any(a.shown >= at_least for subjects in self.alerts.values() for a in subjects.values())
+    def open(self, at_least: Severity = Severity.INFO, besides: str = "") -> bool:
+        """Is any alert told, or to be told, at this severity or worse? Those of the rule `besides` don't count."""
+        return any(
+            alert.shown >= at_least
+            for rule, subjects in self.alerts.items()
+            if rule != besides
+            for alert in subjects.values()
+        )
 
 
 class Blind(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import chain
 
 import pluggy
 
@@ -23,5 +24,10 @@ def manager() -> pluggy.PluginManager:
 
 
 def kinds(found: pluggy.PluginManager) -> dict[str, type[Rule]]:
-    """Every kind of rule by the word that a trader writes."""
-    return {kind.KIND: kind for kinds in found.hook.register_rules() for kind in kinds or ()}
+    """Every kind of rule by the word that a trader writes. Raises ValueError where two offer the same."""
+    known: dict[str, type[Rule]] = {}
+    for kind in chain.from_iterable(offered or () for offered in found.hook.register_rules()):
+        if kind.KIND in known:
+            raise ValueError(f'two plugins offer the kind "{kind.KIND}"')
+        known[kind.KIND] = kind
+    return known

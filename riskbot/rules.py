@@ -7,50 +7,59 @@ written exactly as the stock ones in `riskbot/builtin/rules.py`.
 from __future__ import annotations
 
 import difflib
+import inspect
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Struct
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from msgspec.structs import replace
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from riskbot import snapshot
+from riskbot import snapshot, text
 from riskbot.history import Want
 from riskbot.model import AccountInfo, Event, Reading, Severity, View
 
 # ---------------------------------------------------------------- what a trader may write for a value
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MAX_EXPONENT = 40  # as for what the exchange sends: arithmetic with it can't overflow
 
 
 def parse_duration(value: object) -> float:
     """Seconds from `90`, `"90s"`, `"1h30m"`, `"7d"`. Raises ValueError."""
+    seconds = -1.0
     if isinstance(value, str):
         parts = _DURATION.findall(value.replace(" ", ""))
         if parts and "".join(a + b for a, b in parts) == value.replace(" ", ""):
-            return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool) and value >= 0:
-        return float(value)
+            seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        seconds = float(Decimal(value))
+    if 0 <= seconds < math.inf:  # "for = inf" would be a rule that never speaks
+        return seconds
     raise PydanticCustomError("duration", 'not a duration: write "90s", "1h30m" or "7d"')
 
 
 def parse_number(value: object) -> Decimal:
     """An exact number from `3`, `1.5` or `"300%"`. Raises ValueError."""
+    number, percent = snapshot.MISSING, False
     if isinstance(value, str):
-        text, percent = (value.strip().removesuffix("%").strip(), value.strip().endswith("%"))
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = snapshot.MISSING
-        if number.is_finite():
-            return number / 100 if percent else number
-    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool) and Decimal(value).is_finite():
-        return Decimal(str(value))
+        word = value.strip()
+        percent = word.endswith("%")
+        with suppress(InvalidOperation):
+            number = Decimal(word.removesuffix("%").strip())
+    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        number = Decimal(str(value))
+    if number.is_finite() and abs(number.adjusted()) < _MAX_EXPONENT:
+        return number / 100 if percent else number
     raise PydanticCustomError("number", 'not a number: write 3, 1.5 or "300%"')
 
 
@@ -140,10 +149,21 @@ class Rung(Struct, frozen=True):
     exit: Decimal
 
 
+class Flap(BaseModel):
+    """When an alert flaps: so many changes within so long. It is over after `calm` without a change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    changes: int = Field(6, ge=3)
+    within: Duration = 600.0
+    calm: Duration = 120.0
+
+
 class Ladder(Struct, frozen=True):
     """The tiers of a rule, mildest first, and their timers. See `alerting.md`'s machine in `engine.py`.
 
     met(value, enter), passed(value, exit): the comparisons. hold: `for`, keep: `keep_firing_for`, seconds.
+    flap: when it flaps.
     """
 
     rungs: tuple[Rung, ...]
@@ -151,6 +171,7 @@ class Ladder(Struct, frozen=True):
     passed: Callable[[Decimal, Decimal], bool]
     hold: float = 0.0
     keep: float = 30.0
+    flap: Flap = Flap()
 
     def lower(self, severity: Severity) -> Severity:
         """The next milder tier of this ladder, or OK."""
@@ -197,10 +218,9 @@ class Rule(BaseModel):
     accounts: tuple[str, ...] | None = Field(None, description="Only these accounts.")
     ccy: tuple[str, ...] | None = Field(None, description="Only these currencies.")
     except_ccy: tuple[str, ...] = Field((), description="Not these currencies.")
+    flap: Flap = Field(Flap(), description="When changes come too often: rises are told, falls wait until it is calm.")
     receivers: tuple[str, ...] | None = Field(None, description="Told to these receivers only.")
     enabled: bool = True
-
-    _ladder: Ladder = PrivateAttr()
 
     def __init_subclass__(cls, kind: str = "", worse: Worse | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -209,13 +229,26 @@ class Rule(BaseModel):
             cls.WORSE = worse
             # Before pydantic gathers the fields: the kind's tiers stand under the word that a trader reads aloud.
             cls.__annotations__ = {
-                **cls.__dict__.get("__annotations__", {}),
+                **inspect.get_annotations(cls),
                 worse: Above if worse == "above" else Below,
             }
 
+    @cached_property
+    def _ladder(self) -> Ladder:
+        """The ladder, compiled once. No private attribute of pydantic: those are slow to read."""
+        ladder = self.ladder()
+        if not ladder.rungs:
+            raise PydanticCustomError("no_tiers", "no tier: a rule without one would never speak")
+        return ladder
+
+    @cached_property
+    def _wants(self) -> tuple[Want, ...]:
+        """What it wants of the past, asked once."""
+        return tuple(self.wants())
+
     def model_post_init(self, _context: Any, /) -> None:
-        """Compile the ladder once."""
-        self._ladder = self.ladder()
+        """A ladder that can't be made is a mistake of the file; so are wants."""
+        _ = self._ladder, self._wants
 
     # -- what a kind writes
 
@@ -234,13 +267,14 @@ class Rule(BaseModel):
     def columns(self) -> tuple[str, ...] | None:
         """Fields that alone decide its readings, or None: it must be asked every time.
 
-        While none of them has moved since the last snapshot, the last readings stand and the rule is not asked.
+        While none of them has moved since the last snapshot, nor any field within the windows that the rule `wants`,
+        the last readings stand and the rule is not asked.
         """
         return None
 
     def say(self, event: Event) -> str:
         """What and how much, for a message's first line: `margin ratio 1.42 (142 %)`."""
-        number = "" if event.value is None else f" {event.value.normalize():f}"
+        number = "" if event.value is None else f" {text.number(event.value)}"
         return f"{self.name}{' ' + event.subject if event.subject else ''}{number}"
 
     def explain(self, view: View, event: Event) -> Iterable[str]:
@@ -256,7 +290,12 @@ class Rule(BaseModel):
         if step is not None:
             met = operator.ge if worse == "above" else operator.le
         return Ladder(
-            climb(tiers, worse, hysteresis=self.hysteresis, step=step), met, passed, self.for_, self.keep_firing_for
+            climb(tiers, worse, hysteresis=self.hysteresis, step=step),
+            met,
+            passed,
+            self.for_,
+            self.keep_firing_for,
+            self.flap,
         )
 
     def watches(self, account: str) -> bool:
@@ -275,40 +314,61 @@ class Measured(Struct, frozen=True):
     """A rule's answer. readings: usable ones, each subject once. missing: why something could not be read, or "".
 
     complete: False if the rule failed on the way, so that a subject without a reading is unknown, not gone.
+    calm: no reading reaches even the mildest tier; False: not known.
     """
 
     readings: tuple[Reading, ...] = ()
     missing: str = ""
     complete: bool = True
+    calm: bool = False
 
 
 def measure(rule: Rule, view: View) -> Measured:
     """Ask one rule. A rule that raises or gives nonsense hurts only itself: it counts as missing, and says why."""
     readings: dict[str, Reading] = {}
-    missing = ""
+    missing, calm = "", True
+    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    met, mildest = ladder.met, ladder.rungs[0].enter
     try:
         for reading in rule.readings(view):
-            value = reading.value
-            if type(value) is not Decimal or value.is_infinite():
-                reading = _coerced(reading)  # noqa: PLW2901 - the usual reading needs no second look
-                value = reading.value
+            if not _plain(reading):
+                reading = _checked(reading)  # noqa: PLW2901 - made exact
+                if reading.is_missing and rule.covers(reading.ccy):
+                    missing = missing or f"{reading.ccy} {reading.note or 'no value'}".strip()
             if not rule.covers(reading.ccy):
                 continue
             if reading.ccy in readings:
                 raise ValueError(f"two readings for {reading.ccy or 'the account'}")  # noqa: TRY301
             readings[reading.ccy] = reading
-            if value != value and reading.is_missing:  # noqa: PLR0124 - only a NaN differs from itself
-                missing = missing or f"{reading.ccy} {reading.note or 'no value'}".strip()
+            calm = calm and not (reading.value.is_finite() and met(reading.value, mildest))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         return Measured(tuple(readings.values()), _blame(error), complete=False)
-    return Measured(tuple(readings.values()), missing)
+    return Measured(tuple(readings.values()), missing, calm=calm)
 
 
-def _coerced(reading: Any) -> Reading:
-    """A reading with a plain int or float for its value, made exact; raises TypeError or ValueError for nonsense."""
+def _plain(reading: Any) -> bool:
+    """Is it a reading as most are? Then no second look is needed."""
+    return (
+        type(reading) is Reading
+        and type(reading.value) is Decimal
+        and reading.value.is_finite()
+        and type(reading.ccy) is str
+        and type(reading.note) is str
+    )
+
+
+def _checked(reading: Any) -> Reading:
+    """The same with an exact value, or without one; raises TypeError or ValueError for nonsense.
+
+    Subject and note are remembered and told, long after the rule was asked.
+    """
     if not isinstance(reading, Reading):
         raise TypeError(f"gave a {type(reading).__name__} where a Reading is due")
+    if type(reading.ccy) is not str or type(reading.note) is not str:
+        raise TypeError("gave a reading whose ccy or note is no text")
     value: object = reading.value
+    if type(value) is Decimal and (value.is_finite() or value.is_qnan()):
+        return reading
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = Decimal(str(value))
         if not number.is_infinite():
@@ -322,7 +382,11 @@ def _blame(error: BaseException) -> str:
     while frame and frame.tb_next:
         frame = frame.tb_next
     where = f" ({frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno})" if frame else ""
-    return f"the rule failed: {type(error).__name__}: {error!s:.120}{where}"
+    try:
+        words = f"{error!s:.120}"
+    except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
+        words = "?"
+    return f"the rule failed: {type(error).__name__}: {words}{where}"
 
 
 def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
@@ -330,31 +394,67 @@ def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
     if rule is None:
         return f"{event.rule} {event.subject}".rstrip(), []
     try:
-        return str(rule.say(event)), [str(line) for line in rule.explain(view, event)]
+        lines = rule.explain(view, event)
+        return str(rule.say(event)), [lines] if isinstance(lines, str) else [str(line) for line in lines]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         return Rule.say(rule, event), [_blame(error)]
 
 
 class Asker:
-    """Asks all rules of one account, and keeps an answer as long as the columns it was made of have not moved."""
+    """Asks all rules of one account, and keeps an answer as long as what it was made of has not moved."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules = [(rule, rule.columns()) for rule in rules]
+        self._asked = [_Asked(rule) for rule in rules]
         self._before: snapshot.Snapshot | None = None
         self._info: AccountInfo | None = None
-        self._answers: dict[str, Measured] = {}
 
     def __call__(self, view: View) -> dict[str, Measured]:
         """The answers by rule. During an outage only of the rules that see one."""
         if view.outage:
-            return {rule.name: measure(rule, view) for rule, _ in self._rules if rule.SEES_OUTAGE}
+            # What they do not mention now is unknown, not gone.
+            answers = ((asked.rule.name, measure(asked.rule, view)) for asked in self._asked if asked.rule.SEES_OUTAGE)
+            return {name: replace(answer, complete=False) for name, answer in answers}
         moved = _Moved(self._before if view.info is self._info else None, view.snapshot)
         self._before, self._info = view.snapshot, view.info
-        answers = self._answers
-        for rule, columns in self._rules:
-            if columns is None or rule.name not in answers or any(map(moved, columns)):
-                answers[rule.name] = measure(rule, view)
-        return answers
+        return {asked.rule.name: asked.answer(view, moved) for asked in self._asked}
+
+
+class _Asked:
+    """One rule and its last answer, which stands while its columns have not moved and its windows are still."""
+
+    __slots__ = ("columns", "last", "rule", "settled", "wants")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.columns, self.wants = rule, _columns(rule), rule._wants  # noqa: SLF001 - asked at load
+        self.last = Measured()
+        self.settled = False
+        """The last answer was made while its windows were still; so it does not change with time alone."""
+
+    def answer(self, view: View, moved: _Moved) -> Measured:
+        if self.columns is None:
+            return measure(self.rule, view)
+        if not self.settled or moved.any(self.columns) or not self._still(view):
+            self.last, self.settled = measure(self.rule, view), self._still(view)
+        return self.last
+
+    def _still(self, view: View) -> bool:
+        for want in self.wants:  # noqa: SIM110 - a generator costs more than all that it asks
+            if not view.history.is_still(want, view.now):
+                return False
+        return True
+
+
+def _columns(rule: Rule) -> tuple[str, ...] | None:
+    """The rule's `columns`, if they can be trusted: a word amiss in them would keep its old answer for ever."""
+    try:
+        columns = rule.columns()
+        for path in columns or ():
+            snapshot.field(path)
+    except (Exception, SystemExit):  # noqa: BLE001 - a plugin may raise anything; then it is asked every time
+        return None
+    kinds = type(rule).__mro__
+    measures, declares = (next(i for i, k in enumerate(kinds) if m in vars(k)) for m in ("readings", "columns"))
+    return columns if columns and declares <= measures else None  # not the parent's, for readings of its own
 
 
 class _Moved:
@@ -363,12 +463,17 @@ class _Moved:
     def __init__(self, before: snapshot.Snapshot | None, now: snapshot.Snapshot) -> None:
         self.before, self.now = before, now
         self.known: dict[str, bool] = {}
+        self.rows = before is None or before.column("ccy") != now.column("ccy")
 
-    def __call__(self, path: str) -> bool:
-        moved = self.known.get(path)
-        if moved is None:
-            moved = self.known[path] = self._compare(path)
-        return moved
+    def any(self, paths: tuple[str, ...]) -> bool:
+        """Any of these?"""
+        for path in paths:
+            moved = self.known.get(path)
+            if moved is None:
+                moved = self.known[path] = self._compare(path)
+            if moved:
+                return True
+        return False
 
     def _compare(self, path: str) -> bool:
         before, now = self.before, self.now
@@ -377,7 +482,7 @@ class _Moved:
         if not path.startswith("details."):
             return before.raw.get(path) != now.raw.get(path)
         key = path[8:]
-        return before.column("ccy") != now.column("ccy") or before.column(key) != now.column(key)
+        return self.rows or before.column(key) != now.column(key)
 
 
 def iterate(balances: dict[str, snapshot.Balance], key: str) -> Iterator[tuple[str, Decimal]]:

@@ -37,7 +37,8 @@ log = logging.getLogger("riskbot")
 
 SLOT = 0.04
 """Polls of many accounts start in slots of so many seconds; those of a slot share a wake-up."""
-INFO_EVERY = 300.0
+INFO_EVERY, INFO_AGAIN = 300.0, 10.0
+"""Seconds until the account's configuration is read again; the second after a failure."""
 JOURNAL_EVERY = 10.0
 PRUNE_EVERY = 3600.0
 KEEP_PAST = 8 * 86400.0
@@ -165,7 +166,7 @@ class Watch:
         self._part = f"watching {judge.account}"
         self._max_gap = max(10.0, 10 * poll_every)
         self._ask = Asker(judge.rules)
-        self.history = History(want for rule in judge.rules for want in rule.wants())
+        self.history = History(want for rule in judge.rules for want in rule._wants)  # noqa: SLF001 - asked at load
         self._snapshot = Snapshot({"details": []})
         self._info: AccountInfo | None = None
         self._info_due = 0.0
@@ -222,6 +223,7 @@ class Watch:
         try:
             info = await self._source.info()
         except SourceError as error:
+            self._info_due = self._clock.now() + INFO_AGAIN
             log.warning("%s: can't read the account's configuration: %s", self.account, error.why)
             return
         if info != self._info:

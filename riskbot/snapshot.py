@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 NOT_APPLICABLE = Decimal("NaN1")
 MISSING = Decimal("NaN2")
+ZERO = Decimal(0)
 
 Mode = Literal["1", "2", "3", "4"]
 MODES: dict[str, str] = {"1": "Spot", "2": "Futures", "3": "Multi-currency margin", "4": "Portfolio margin"}
@@ -93,18 +94,18 @@ class Amount(Field[Decimal]):
     nothing = NOT_APPLICABLE
     absent = MISSING
 
-    def parse(self, raw: object, row: Row) -> Decimal:
+    def parse(self, raw: object, row: Row) -> Decimal:  # noqa: ARG002 - one signature for all fields
         """An exact Decimal."""
         # Decimal() alone would take "1_000", " 12 ", "NaN" and other scripts' digits.
-        if type(raw) is int:
-            return Decimal(raw)
-        if type(raw) is not str or raw.strip(_NUMBER):
+        if type(raw) is not int and (type(raw) is not str or raw.strip(_NUMBER)):
             raise Malformed(self.key)
         try:
             value = Decimal(raw)
         except InvalidOperation:
             raise Malformed(self.key) from None
-        if value and not -_MAX_EXPONENT < value.adjusted() < _MAX_EXPONENT:
+        if not value:
+            return ZERO  # "0e999999" is zero too, and would be a million digits in a message
+        if not -_MAX_EXPONENT < value.adjusted() < _MAX_EXPONENT:
             raise Malformed(self.key)
         return value
 
@@ -117,13 +118,13 @@ class Magnitude(Amount):
         value = super().parse(raw, row)
         if value < 0:
             row.defects.add(f"{row.PREFIX}{self.key} (negative)")
-        return abs(value)
+        return value.copy_abs()  # abs() would round it to 28 digits
 
 
 class Flag(Field["bool | None"]):
     """true or false; None where it does not apply or is missing."""
 
-    def parse(self, raw: object, row: Row) -> bool:
+    def parse(self, raw: object, row: Row) -> bool:  # noqa: ARG002 - one signature for all fields
         """A JSON boolean, or the same as text."""
         if raw is True or raw == "true":
             return True
@@ -135,7 +136,7 @@ class Flag(Field["bool | None"]):
 class Word(Field["str | None"]):
     """One of a few words; None where it does not apply or is missing."""
 
-    def parse(self, raw: object, row: Row) -> str:
+    def parse(self, raw: object, row: Row) -> str:  # noqa: ARG002 - one signature for all fields
         """As it is."""
         if type(raw) is not str:
             raise Malformed(self.key)
@@ -145,13 +146,13 @@ class Word(Field["str | None"]):
 class Time(Field["datetime | None"]):
     """A moment, from milliseconds since 1970 to an aware datetime in UTC."""
 
-    def parse(self, raw: object, row: Row) -> datetime:
+    def parse(self, raw: object, row: Row) -> datetime:  # noqa: ARG002 - one signature for all fields
         """Milliseconds since 1970."""
-        if type(raw) is int:
-            raw = str(raw)
-        if type(raw) is not str or not (raw.isascii() and raw.isdigit()) or len(raw) > 14:
+        if type(raw) is str and raw.isascii() and raw.isdigit() and len(raw) <= 14:
+            raw = int(raw)
+        if type(raw) is not int or not 0 <= raw < 10**14:
             raise Malformed(self.key)
-        seconds, millis = divmod(int(raw), 1000)
+        seconds, millis = divmod(raw, 1000)
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=millis * 1000)
 
 
@@ -238,9 +239,10 @@ class Balance(Row):
 
     @property
     def price(self) -> Decimal:
-        """USD per coin as the reply implies it, eqUsd / eq; `MISSING` where eq is 0."""
+        """USD per coin as the reply implies it, eqUsd / eq; `MISSING` where eq is 0 or their signs contradict."""
         eq = self.eq
-        return self.eq_usd / eq if eq else MISSING
+        price = self.eq_usd / eq if eq else MISSING
+        return price if price.is_nan() or price >= 0 else MISSING
 
 
 class Snapshot(Row):

@@ -22,7 +22,7 @@ class SourceError(Exception):
     """No snapshot this time. The only error that `fetch` may raise.
 
     why: for people, without any secret. severity: told at once at this severity; OK: only if it lasts.
-    code: the exchange's own code, "" where it sent none.
+    code: the exchange's own code, "HTTP 502" where it sent none, "" where it sent nothing that names the failure.
     """
 
     def __init__(

@@ -8,6 +8,11 @@ from decimal import Decimal
 
 from riskbot.model import Cause, Event, Severity
 
+NO_VALUE = "no value"
+
+_LONGEST = 18
+"""Digits beyond which a number is written with an exponent: nobody counts its zeros."""
+
 _MAGNITUDES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 _ENDINGS = {
@@ -22,9 +27,11 @@ _ENDINGS = {
 def number(value: Decimal, digits: int = 4) -> str:
     """Few significant digits, thousands with commas: `1,234`, `1.42`, `0.00001234`."""
     if not value.is_finite():
-        return "no value"
+        return NO_VALUE
     if not value:
         return "0"
+    if not -_LONGEST < value.adjusted() < _LONGEST:
+        return f"{value:.{digits}g}"
     places = max(0, digits - 1 - value.adjusted())
     text = f"{value:,.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -32,21 +39,22 @@ def number(value: Decimal, digits: int = 4) -> str:
 
 def usd(value: Decimal) -> str:
     """`$16,300`: three significant digits, since it is an estimate; cents only below $100."""
-    size = abs(value)
-    if size >= 100:
-        size = Decimal(f"{size:.3g}")
-        return f"{'-' if value < 0 else ''}${size:,.0f}"
-    return f"{'-' if value < 0 else ''}${size:,.2f}"
+    if not value.is_finite():
+        return NO_VALUE
+    size, minus = value.copy_abs(), "-" if value < 0 else ""
+    if size < 100:
+        return f"{minus}${size:,.2f}"
+    return f"{minus}${number(Decimal(f'{size:.3g}'), 3)}"
 
 
 def percent(value: Decimal) -> str:
     """`142 %` for 1.42."""
-    return f"{number(value * 100, 3)} %"
+    return f"{number(value * 100, 3)} %" if value.is_finite() else NO_VALUE
 
 
 def span(seconds: float) -> str:
     """`45 s`, `7 min`, `3 h 20 min`, `2 d 4 h`: two parts at the most."""
-    rest = round(seconds) if seconds < 3600 else round(seconds / 60) * 60
+    rest = max(0, round(seconds) if seconds < 3600 else round(seconds / 60) * 60)
     parts = []
     for size, unit in _MAGNITUDES:
         count, rest = divmod(rest, size)
@@ -60,19 +68,31 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
-def title(event: Event, headline: str) -> str:
-    """The first line: how bad, which account, what and how much."""
-    word = event.after.name if event.after else "RESOLVED"
+def title(event: Event, headline: str, still: Severity = Severity.OK) -> str:
+    """The first line: how bad, which account, what and how much.
+
+    event: as its receiver sees it. still: how bad it is all the same, where that receiver is told only of worse.
+    """
+    word = event.after.name if event.after else f"NOW {still.name}" if still else "RESOLVED"
     return f"{word} · {event.account} · {headline}"
 
 
-def body(event: Event, lines: Iterable[str]) -> str:
+def body(event: Event, lines: Iterable[str], still: Severity = Severity.OK) -> str:
     """The lines under the title: the rule's own, then the course of the alert, then its short name."""
-    return "\n".join([*lines, _course(event), f"#{event.rule} {event.subject}".rstrip() + f" · {event.seq}"])
+    return "\n".join([*lines, _course(event, still), short_id(event)])
 
 
-def _course(event: Event) -> str:
+def short_id(event: Event) -> str:
+    """Names the event for people: `#margin ratio 6921f3a1.4`, the fourth change of that episode."""
+    return f"#{event.rule} {event.subject}".rstrip() + f" {event.episode:x}.{event.seq}"
+
+
+def _course(event: Event, still: Severity) -> str:
     lasted = span(event.at - event.opened)
+    if not event.after and still:
+        return f"{still.label} is not told here; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
+    if not event.after and event.cause is Cause.ONGOING:
+        return f"over, peak {event.peak.label}, since {clock(event.opened)}"
     if not event.after:
         return f"{_ENDINGS.get(event.cause, 'over')} after {lasted}, peak {event.peak.label}"
     if event.before and event.after < event.before:

@@ -1,9 +1,9 @@
-"""What every store must do. A store's tests subclass `StoreContract` and give a fixture `store` that opens an empty one.
+"""What every store must do. A store's tests subclass `StoreContract` and give a fixture `store`: an empty one.
 
 class TestMine(StoreContract):
     @pytest.fixture
-    async def store(self) -> AsyncIterator[Store]:
-        yield Mine()
+    async def store(self) -> Store:
+        return Mine()
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from riskbot.store import Fenced, Point, State, Store
@@ -11,8 +9,8 @@ from tests.store_contract import StoreContract
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
-    async def store(self) -> AsyncIterator[Store]:
-        yield MemoryStore()
+    async def store(self) -> Store:
+        return MemoryStore()
 
 
 async def test_the_journal_in_memory_forgets_its_oldest_points_beyond_its_bound() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -21,7 +20,7 @@ from riskbot.store import Broken, Fenced, Point, State, Store, StoreError, Unava
 from riskbot.store import sqlite as sqlite_module
 from riskbot.store.outbox import QUEUED, SENDING, SENT, Row
 from riskbot.store.sqlite import MIGRATIONS, SqliteStore
-from riskbot.store.sqlite_file import move_aside
+from riskbot.store.sqlite_file import SqliteFile, move_aside
 from tests.store_contract import StoreContract, message, queue, states
 
 
@@ -50,6 +49,14 @@ def run(store: SqliteStore, sql: str) -> Any:
     return store._worker.submit(lambda: store._file.db.execute(sql).fetchall()).result()
 
 
+def write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 @contextmanager
 def other_program(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -75,7 +82,7 @@ async def test_all_that_was_committed_is_there_after_reopening(path: Path) -> No
 WRITER = """
 import asyncio, itertools, sys
 from riskbot.store.sqlite import SqliteStore
-from riskbot.store.sqlite_file import move_aside
+from riskbot.store.sqlite_file import SqliteFile, move_aside
 from tests.store_contract import message
 
 async def main():
@@ -90,17 +97,21 @@ asyncio.run(main())
 """
 
 
+def killed_writer(path: Path, after: float) -> int:
+    """Commit until killed; give the last commit that was acknowledged."""
+    command = [sys.executable, "-c", WRITER, str(path)]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as writer:
+        assert writer.stdout is not None
+        last = writer.stdout.readline()
+        time.sleep(after)
+        writer.kill()
+        return int([last, *(line for line in writer.stdout if line.endswith("\n"))][-1])
+
+
 async def test_a_kill_at_any_moment_leaves_value_and_messages_both_or_neither_and_no_commit_is_lost(path: Path) -> None:
-    for turn in range(8):
-        root = Path(__file__).parent.parent
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=root
-        ) as writer:
-            assert writer.stdout is not None
-            seen = [int(writer.stdout.readline())]
-            time.sleep(0.003 * turn)  # the moment of the kill moves through the transaction
-            writer.send_signal(signal.SIGKILL)
-            seen += [int(line) for line in writer.stdout if line.endswith("\n")]
+    for turn in range(10):
+        last = await asyncio.to_thread(killed_writer, path, 0.003 * turn)  # the moment moves through the transaction
 
         store = await SqliteStore.open(path)
         state = await store.load("main")
@@ -108,7 +119,7 @@ async def test_a_kill_at_any_moment_leaves_value_and_messages_both_or_neither_an
         await store.close()
 
         assert state.value is not None
-        assert int(state.value) == state.rev >= seen[-1]
+        assert int(state.value) == state.rev >= last
         assert sorted(m.seq for _, m in rows) == list(range(1, state.rev + 1))
 
 
@@ -226,22 +237,31 @@ async def test_closing_finishes_what_is_pending(path: Path) -> None:
     assert await commit == 1
 
 
-async def test_an_opening_that_is_given_up_leaves_no_lock(path: Path) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_opening_that_is_given_up_leaves_no_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    class Slow(SqliteFile):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            at_work.set()
+            go_on.wait()
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(sqlite_module, "SqliteFile", Slow)
     opening = asyncio.create_task(SqliteStore.open(path))
     await asyncio.sleep(0)
+    if begun:
+        await asyncio.to_thread(at_work.wait)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
+    go_on.set()
 
-    for _ in range(100):
-        try:
-            store = await SqliteStore.open(path)
-        except StoreError:
-            await asyncio.sleep(0.01)
-        else:
-            await store.close()
-            return
-    raise AssertionError("still locked")
+    while [thread for thread in threading.enumerate() if thread.name == "riskbot store"]:
+        await asyncio.sleep(0.01)
+    await (await SqliteStore.open(path)).close()
 
 
 # What people are told.
@@ -320,11 +340,11 @@ async def test_the_database_of_another_program_is_refused_and_left_alone(path: P
 
 
 async def test_a_file_that_is_no_database_is_refused_and_never_moved(path: Path) -> None:
-    path.write_text("[[rules]]\n" * 500, encoding="utf-8")
+    write(path, b"[[rules]]\n" * 500)
 
     assert "this is no database, or its head is damaged: give another [store] path" in await refusal(path)
     assert await refusal(path, SqliteStore.reopen) == await refusal(path)
-    assert path.read_text(encoding="utf-8").startswith("[[rules]]")
+    assert content(path) == b"[[rules]]\n" * 500
 
 
 async def test_a_missing_directory_is_named(path: Path) -> None:
@@ -333,8 +353,8 @@ async def test_a_missing_directory_is_named(path: Path) -> None:
 
 
 async def test_a_directory_in_place_of_the_file_is_named(path: Path) -> None:
-    path.mkdir()
-    assert f"{path}: this is a directory: give [store] path the name of a file in it" in await refusal(path)
+    place = path.parent
+    assert f"{place}: this is a directory: give [store] path the name of a file in it" in await refusal(place)
 
 
 async def test_a_place_that_can_not_be_written_is_named() -> None:
@@ -415,14 +435,14 @@ async def filled(path: Path) -> None:
 async def test_a_damaged_head_is_refused_and_moved_aside_on_reopening(path: Path) -> None:
     await filled(path)
     tear(path, begin=0)
-    torn = path.read_bytes()
+    torn = content(path)
 
     assert "its head is damaged" in await refusal(path)
     store = await SqliteStore.reopen(path)
 
     assert await store.load("main") == State()
     aside = path.with_name("riskbot.db.broken-1")
-    assert aside.read_bytes() == torn
+    assert content(aside) == torn
     await store.close()
 
 
@@ -467,7 +487,7 @@ async def test_a_whole_file_stays_where_it_is_on_reopening(path: Path) -> None:
 async def test_a_file_that_is_torn_while_it_is_open_is_broken_not_a_crash(path: Path) -> None:
     await filled(path)
     store = await SqliteStore.open(path)
-    tear(path, begin=4096, size=path.stat().st_size - 4096)
+    tear(path, begin=4096, size=len(content(path)) - 4096)
 
     with pytest.raises(Broken, match="the file is damaged: move it away and riskbot begins a new one"):
         await store.take("phone", 100, 200.0, 30.0)

@@ -39,10 +39,10 @@ class TestWithoutAStore(StoreContract):
 
 class TestOverAStoreThatFailsAtEveryCall(StoreContract):
     @pytest.fixture
-    async def store(self) -> AsyncIterator[Store]:
+    async def store(self) -> Store:
         primary = Flaky(MemoryStore())
         primary.error = Unavailable("no disk")
-        yield SurvivingStore(primary)
+        return surviving(primary)
 
 
 class TestOverAStoreThatComesAndGoes(StoreContract):
@@ -56,8 +56,8 @@ class TestOverAStoreThatComesAndGoes(StoreContract):
         await store.close()
 
 
-CALLS = "load commit restore take ack nack dead release next_due outbox record recall prune".split()
-WRITES = "commit restore take ack nack dead release record prune".split()
+READS = {"load", "next_due", "outbox", "recall"}
+CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "record", "prune"}
 
 
 class Flaky:
@@ -79,7 +79,7 @@ class Flaky:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls.append(name)
-            error = self.error if not self.writes_only or name in WRITES else None
+            error = self.error if not self.writes_only or name not in READS else None
             if error and not self.too_late:
                 raise error
             result = await getattr(self.store, name)(*args, **kwargs)
@@ -102,7 +102,7 @@ class Restless:
     def __init__(self, primary: Flaky) -> None:
         self._primary = primary
         self._primary.too_late = True
-        self._store = SurvivingStore(primary)  # type: ignore[arg-type] # answers by __getattr__
+        self._store = surviving(primary)
         self._turn = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -194,6 +194,21 @@ async def test_messages_committed_in_trouble_are_marked_until_they_are_saved(
     }
     (later,) = await store.take("phone", 1, 7.0, 30.0)
     assert not later.unsaved
+
+
+async def test_the_first_of_several_failures_is_the_one_to_tell(store: SurvivingStore, primary: Flaky) -> None:
+    told: list[str | None] = []
+    store._on_change = told.append
+
+    async def load(why: str) -> None:
+        primary.error = Unavailable(why)
+        await store.load(why)
+
+    primary.meanwhile["load"] = lambda: load("second")
+    primary.error, primary.too_late = Unavailable("first"), True
+    await store.load("main")
+
+    assert told == [store.failing] == ["second"], "it failed while the first call was still under way"
 
 
 # What waited is still sent, and once.
@@ -469,6 +484,16 @@ async def test_a_store_that_can_not_be_read_is_asked_once_between_healings(prima
     assert primary.calls == ["release", "outbox", "release", "load"]
 
 
+async def test_a_repeated_commit_does_not_bring_back_what_was_sent(store: SurvivingStore, primary: Flaky) -> None:
+    await store.commit("main", 0, "c1", b"1", (message(1),))
+    (told,) = await store.take("phone", 1, 5.0, 30.0)
+    await store.ack(told, 5.0)
+    await store.commit("main", 0, "c1", b"1", (message(1),))
+    primary.error = Unavailable("gone")
+
+    assert await store.take("phone", 1, 99.0, 30.0) == []
+
+
 async def test_what_is_committed_while_healing_is_healed_too(store: SurvivingStore, primary: Flaky) -> None:
     primary.error = Unavailable("full")
     rev = await store.commit("main", 0, "c1", b"1", (message(1),))
@@ -557,7 +582,7 @@ async def test_a_store_that_could_not_be_opened_is_opened_later_and_given_all(tm
     (tmp_path / "later").mkdir()
     await store.heal(2.0)
 
-    assert store.failing is None
+    assert [store.failing] == [None]
     assert (await opened[0].load("main")).value == b"1"
     assert plain(await store.take("phone", 1, 5.0, 30.0)) == [message(1)]
     assert await store.commit("main", rev, "c2", b"2", ()) == rev + 1
@@ -574,6 +599,8 @@ async def test_a_torn_file_is_moved_aside_and_the_new_one_is_given_all_that_memo
     await store.release()
     big = [replace(message(n, alert=f"main/{n}"), body="x" * 2000) for n in range(1, 50)]
     rev = await store.commit("main", 0, "c1", b"1", tuple(big))
+    await store.commit("quiet", 0, "c1", b"quiet", ())
+    await store.commit("later", 0, "c1", b"later", (message(1, account="later", receiver="mail"),))
     flying = await store.take("phone", 3, 5.0, 30.0)
     checkpoint(path)
     with path.open("r+b") as file:
@@ -592,6 +619,8 @@ async def test_a_torn_file_is_moved_aside_and_the_new_one_is_given_all_that_memo
     assert len(await store.outbox(("sent",))) == 43
     assert len(await store.outbox(("sending",))) == 6
     assert await store.load("main") == State(b"1", rev, "c1")
+    assert await store.load("quiet") == State(b"quiet", 1, "c1")
+    assert await states(store, receiver="mail") == {"main/twap/USDT-1-1": "queued"}
     assert await store.commit("main", rev, "c2", b"2", ()) == rev + 1
     await store.close()
 

@@ -11,16 +11,19 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from math import inf
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 import msgspec
+import orjson
 from aiohttp import ClientRequest, ClientResponse
-from msgspec import Struct
+from msgspec import Meta, Struct
 from pydantic import SecretStr
 from yarl import URL
 
@@ -32,8 +35,11 @@ HOSTS = {"global": "https://www.okx.com", "eea": "https://eea.okx.com", "us": "h
 """REST hosts by the site where the account was opened; a key exists on that one only."""
 
 BALANCE, CONFIG, TIME = "/api/v5/account/balance", "/api/v5/account/config", "/api/v5/public/time"
-LIMITS = {BALANCE: 10, CONFIG: 5}
-"""Requests in any 2 s window: per user for each of these."""
+LIMITS = {BALANCE: (7, 3), CONFIG: (3, 2)}
+"""Requests in any 2 s window: of a user, and of all whose user is not known yet (`CONFIG`: of each of these).
+
+OKX allows a user 10 and 5. An unknown user may be any of the known ones, so that the two must not be more together.
+"""
 WINDOW = 2.0
 CCY_LIMIT = 20
 BODY_LIMIT = 8 * 2**20
@@ -62,12 +68,13 @@ ERRORS: dict[str, Meaning] = {
     **_rows(
         Remedy.RETRY,
         Severity.OK,
-        {"50004": "OKX timed out", "1 2": "OKX could not carry out the request"},
+        {"50004": "OKX timed out"},
     ),
     **_rows(
         Remedy.BACK_OFF,
         Severity.OK,
         {
+            "1 2": "OKX could not carry out the request",
             "50001": "OKX is down for now (maintenance?)",
             "50013": "OKX is busy",
             "50026": "OKX has a system error",
@@ -108,8 +115,8 @@ ERRORS: dict[str, Meaning] = {
         Severity.EMERGENCY,
         {
             "50009": "OKX has frozen the account: stop-out",
-            "50017 50018 50019": "OKX has frozen positions or the account: auto-deleveraging",
-            "50020 50021 50022": "OKX has frozen positions or the account: forced liquidation",
+            "50017 50018 50019": "OKX has frozen positions, a currency or the account: auto-deleveraging",
+            "50020 50021 50022": "OKX has frozen positions, a currency or the account: forced liquidation",
         },
     ),
     **_rows(
@@ -133,11 +140,14 @@ STATUSES: dict[int, Meaning] = {
 
 
 def failure(code: str, status: int, message: str = "") -> SourceError:
-    """The error for what OKX answered. `message` is OKX's own; it is shown only for codes not in the table."""
+    """The error for what OKX answered: in our words, for its own could hold anything, a key sent to it included.
+
+    From OKX's `message` only the IP address is told, which a trader needs who has bound the key to one.
+    """
     if code:
         base = code.partition("_")[0]  # 51008_1000: a sub-code after the underscore
-        known = ERRORS.get(base) or Meaning(Remedy.BACK_OFF, f"OKX answers: {message[:100]}")
-        return SourceError(f"{known.text} (code {code})", known.remedy, known.severity, code=base)
+        known = ERRORS.get(base) or Meaning(Remedy.BACK_OFF, "OKX answers with an error that is new to riskbot")
+        return SourceError(f"{known.text} ({_address(message)}code {code})", known.remedy, known.severity, code=base)
     if 300 <= status < 400:
         known = Meaning(Remedy.SLOW, "redirected elsewhere; check region or base_url", Severity.CRITICAL)
     else:
@@ -145,24 +155,43 @@ def failure(code: str, status: int, message: str = "") -> SourceError:
     return SourceError(f"{known.text} (HTTP {status})", known.remedy, known.severity, code=f"HTTP {status}")
 
 
+def _address(message: str) -> str:
+    for word in re.findall(r"[0-9A-Fa-f:.]+", message[:1000]):
+        with suppress(ValueError):
+            return f"{ip_address(word.rstrip('.'))}, "
+    return ""
+
+
 # ---------------------------------------------------------------- reading a reply
 
 
-def data(body: bytes, status: int) -> list[Any]:
-    """The `data` of a reply. The body is judged before the status. Raises SourceError."""
+class _Reply(Struct):
+    code: Annotated[str, Meta(pattern=r"\A[0-9]{1,6}(_[0-9]{1,6})?\Z")] | Annotated[int, Meta(ge=0, lt=10**6)]
+    data: Any = None
+    msg: Any = None
+
+
+class _Config(Struct):
+    uid: Annotated[str, Meta(min_length=1)]
+    acctLv: Annotated[str, Meta(min_length=1)]  # noqa: N815 - OKX's spelling
+    label: str = ""
+    perm: str = ""
+    ip: str = ""
+    mainUid: str = ""  # noqa: N815 - OKX's spelling
+
+
+def data(body: bytes, status: int) -> Any:
+    """The one object in `data` of a reply. The body is judged before the status. Raises SourceError."""
     try:
-        reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        reply = msgspec.convert(orjson.loads(body), _Reply)
+    except (ValueError, RecursionError):
         raise failure("", status) from None
-    if not isinstance(reply, dict) or not isinstance(reply.get("code"), str | int):
-        raise failure("", status)
-    code = str(reply["code"])
+    code = str(reply.code)
     if code != "0":
-        raise failure(code, status, str(reply.get("msg", "")))
-    if not isinstance(reply.get("data"), list) or not reply["data"]:
+        raise failure(code, status, reply.msg if isinstance(reply.msg, str) else "")
+    if not isinstance(reply.data, list) or len(reply.data) != 1 or not isinstance(reply.data[0], dict):
         raise SourceError("OKX answers without data", Remedy.BACK_OFF)
-    rows: list[Any] = reply["data"]
-    return rows
+    return reply.data[0]
 
 
 def parse(body: bytes, status: int) -> Snapshot:
@@ -171,8 +200,8 @@ def parse(body: bytes, status: int) -> Snapshot:
     A malformed field is that field's own matter; but where it is not certain which currency a row is about, the
     whole reply is refused: a row that is lost would look like a debt that is gone.
     """
-    raw = data(body, status)[0]
-    rows = raw.get("details") if isinstance(raw, dict) else None
+    raw = data(body, status)
+    rows = raw.get("details")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SourceError("OKX answers without a list of currencies", Remedy.BACK_OFF)
     names = [row.get("ccy") for row in rows]
@@ -182,22 +211,16 @@ def parse(body: bytes, status: int) -> Snapshot:
 
 
 def parse_info(body: bytes, status: int) -> AccountInfo:
-    """Who the key belongs to, from a reply of `account/config`. Raises SourceError."""
-    raw = data(body, status)[0]
-    if not isinstance(raw, dict) or not isinstance(raw.get("uid"), str) or not isinstance(raw.get("acctLv"), str):
-        raise SourceError("OKX answers without uid or acctLv", Remedy.BACK_OFF)
+    """Who the key belongs to, from a reply of `account/config`. Raises SourceError.
 
-    def words(key: str) -> tuple[str, ...]:
-        return tuple(word.strip() for word in str(raw.get(key) or "").split(",") if word.strip())
-
-    return AccountInfo(
-        raw["uid"],
-        raw["acctLv"],
-        str(raw.get("label") or ""),
-        words("perm"),
-        words("ip"),
-        str(raw.get("mainUid") or ""),
-    )
+    Strict: rights that were passed over because they came in an odd form would look like a key without rights.
+    """
+    try:
+        config = msgspec.convert(data(body, status), _Config)
+    except msgspec.ValidationError:
+        raise SourceError("OKX answers with a configuration in another form", Remedy.BACK_OFF) from None
+    perm, ip = (tuple(filter(None, map(str.strip, words.split(",")))) for words in (config.perm, config.ip))
+    return AccountInfo(config.uid, config.acctLv, config.label, perm, ip, config.mainUid)
 
 
 # ---------------------------------------------------------------- the limit
@@ -209,7 +232,7 @@ class Limiter:
     A slot comes back a whole window after the REPLY, so that it holds on the server's clock too, whatever the latency.
     """
 
-    def __init__(self, n: int, per: float = WINDOW) -> None:
+    def __init__(self, n: int, per: float) -> None:
         self._slots = asyncio.Semaphore(n)
         self._per = per
         self._resume = 0.0
@@ -222,7 +245,7 @@ class Limiter:
         await self._slots.acquire()
         try:
             while (wait := self._resume - asyncio.get_running_loop().time()) > 0:
-                await asyncio.sleep(wait)  # noqa: ASYNC110 - a moment in time, which may be put off meanwhile
+                await asyncio.sleep(wait)
         except BaseException:
             self._slots.release()
             raise
@@ -234,13 +257,15 @@ class Limiter:
 class Exchange:
     """What all accounts share: one HTTP session, the limiters of each user, the clock offset of each host.
 
-    wall: the machine's clock, seconds since 1970. Close it after the sources.
+    wall: the machine's clock, seconds since 1970. deadline: seconds for one request, waiting for its turn included.
+    Belongs to one event loop. Close it after the sources.
     """
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float], deadline: float = DEADLINE) -> None:
         self.wall = wall
+        self.deadline = deadline
         self.offsets: dict[str, float] = {}
-        self._limiters: dict[tuple[str, str, str], Limiter] = {}
+        self._limiters: dict[tuple[str, str], Limiter] = {}
         self._session: aiohttp.ClientSession | None = None
         self._synced: dict[str, float] = {}
         self._syncing = asyncio.Lock()
@@ -252,36 +277,42 @@ class Exchange:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=75)
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                timeout=aiohttp.ClientTimeout(total=DEADLINE),
+                timeout=aiohttp.ClientTimeout(total=self.deadline),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "riskbot"},
             )
         return self._session
 
-    def limiter(self, base_url: str, user: str, path: str) -> Limiter:
-        """The one of this user. Users that are not known yet ("") are taken to be one and the same."""
-        key = (base_url, user, path)
-        if key not in self._limiters:
-            self._limiters[key] = Limiter(LIMITS[path])
-        return self._limiters[key]
+    def limiter(self, path: str, uid: str) -> Limiter:
+        """The one of this user at whichever host: two ways to OKX lead to the same user. "": not known yet."""
+        if (path, uid) not in self._limiters:
+            known, unknown = LIMITS[path]
+            self._limiters[path, uid] = Limiter(known if uid else unknown, WINDOW)
+        return self._limiters[path, uid]
+
+    async def get(self, url: URL, middlewares: tuple[Any, ...] = ()) -> tuple[bytes, int]:
+        """(body, HTTP status), without following redirects: they would carry the key along. Raises SourceError."""
+        return await read(self.session.get(url, allow_redirects=False, middlewares=middlewares), self.deadline)
 
     async def sync(self, base_url: str, older_than: float) -> None:
         """Learn how far the server's clock is from ours, if what is known is older. Raises SourceError.
 
-        Many accounts may want it at once; one asks, and never twice within a second.
+        Many accounts may want it at once; one asks, and if it asks in vain, the others do not wait in line to do
+        the same. Never twice within a second.
         """
         async with self._syncing:
             loop = asyncio.get_running_loop()
             if loop.time() - self._synced.get(base_url, -inf) <= max(older_than, 1.0):
                 return
-            sent = self.wall()
-            body, status = await read(self.session.get(base_url + TIME, allow_redirects=False))
-            received = self.wall()
-            row = data(body, status)[0]
-            if not isinstance(row, dict) or not str(row.get("ts", "")).isdecimal():
+            try:
+                sent = self.wall()
+                row = data(*await self.get(URL(base_url + TIME)))
+                received = self.wall()
+            finally:
+                self._synced[base_url] = loop.time()
+            if not re.fullmatch("[0-9]{13}", str(row.get("ts"))):
                 raise SourceError("OKX answers without its time", Remedy.BACK_OFF)
             self.offsets[base_url] = int(row["ts"]) / 1000 - (sent + received) / 2
-            self._synced[base_url] = loop.time()
 
     async def close(self) -> None:
         """Close the session."""
@@ -289,8 +320,8 @@ class Exchange:
             await self._session.close()
 
 
-async def read(request: Any) -> tuple[bytes, int]:
-    """(body, HTTP status) of a request, within the deadline and the cap on size. Raises SourceError."""
+async def read(request: Any, deadline: float = DEADLINE) -> tuple[bytes, int]:
+    """(body, HTTP status) of a request, within its deadline and the cap on size. Raises SourceError."""
     try:
         async with request as response:
             body = bytearray()
@@ -300,10 +331,10 @@ async def read(request: Any) -> tuple[bytes, int]:
                     raise SourceError(f"the answer is larger than {BODY_LIMIT >> 20} MiB", Remedy.BACK_OFF)
             return bytes(body), response.status
     except TimeoutError:
-        raise SourceError(f"no answer within {DEADLINE:.0f} s") from None
+        raise SourceError(f"no answer within {deadline:g} s") from None
     except aiohttp.ClientConnectorDNSError:
         raise SourceError("the exchange's name can't be resolved; is this machine online?") from None
-    except (aiohttp.ClientError, OSError, ValueError, EOFError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         # The error's own text may hold the URL; its type says enough.
         raise SourceError(f"the connection failed ({type(error).__name__})") from None
 
@@ -338,61 +369,62 @@ class OkxSource:
             "OK-ACCESS-KEY": credentials.key.get_secret_value(),
             "OK-ACCESS-PASSPHRASE": credentials.passphrase.get_secret_value(),
         }
+        self._sendable = all(value.isprintable() for value in self._fixed.values())
         if demo:
             self._fixed["x-simulated-trading"] = "1"
-        self._user = ""
-        chunks = [ccys[i : i + CCY_LIMIT] for i in range(0, len(ccys), CCY_LIMIT)] or [()]
-        queries = [f"?ccy={','.join(chunk)}" if chunk else "" for chunk in chunks]
-        self._urls = [URL(self._base_url + BALANCE + query, encoded=True) for query in queries]
-        self._asked: set[str] = set()
+        chunks = [ccys[i : i + CCY_LIMIT] for i in range(0, len(ccys), CCY_LIMIT)]
+        url = URL(self._base_url + BALANCE)
+        self._urls = [url.with_query(ccy=",".join(chunk)) for chunk in chunks] or [url]
+        # Before the uid is known, all accounts are taken to be one user. Not so for the question who it is: a
+        # thousand accounts would wait for minutes, and it is asked once.
+        self._limiters = {BALANCE: exchange.limiter(BALANCE, ""), CONFIG: Limiter(LIMITS[CONFIG][1], WINDOW)}
         self._middlewares = {path: (self._middleware(path),) for path in LIMITS}
 
     async def fetch(self) -> Snapshot:
         """The account as it is; more than 20 currencies are asked for in several requests and put together."""
-        first: Snapshot = await self._ask(self._urls[0], BALANCE, parse)
+        snapshot: Snapshot = await self._ask(self._urls[0], BALANCE, parse)
         for url in self._urls[1:]:
             more: Snapshot = await self._ask(url, BALANCE, parse)
-            first.details.extend(more.details)
-        return first
+            rows = {row["ccy"]: row for row in (*snapshot.details, *more.details)}
+            snapshot.raw["details"] = list(rows.values())
+        return snapshot
 
     async def info(self) -> AccountInfo:
         """Mode, rights, IP binding and uid. From the first answer on the limit is counted for that uid."""
         with suppress(SourceError):  # only a clock that is far off makes a difference, and then OKX says so
             await self._exchange.sync(self._base_url, CLOCK_EVERY)
         info: AccountInfo = await self._ask(URL(self._base_url + CONFIG), CONFIG, parse_info)
-        if info.uid != self._user:
-            self._user = info.uid
-            for path in self._asked:  # what was asked before is counted for this user too
-                self._limiter(path).pause(WINDOW)
+        self._limiters = {path: self._exchange.limiter(path, info.uid) for path in LIMITS}
         return info
 
     async def _ask(self, url: URL, path: str, understand: Callable[[bytes, int], Any]) -> Any:
         """One request understood; once more with a fresh clock offset if OKX does not accept the time."""
-        self._asked.add(path)
-        for final in (False, True):
-            request = self._exchange.session.get(url, allow_redirects=False, middlewares=self._middlewares[path])
-            body, status = await read(request)
-            try:
-                return understand(body, status)
-            except SourceError as error:
-                if error.code in TOO_MANY:
-                    self._limiter(path).pause(WINDOW)
-                if final or error.remedy is not Remedy.RESYNC:
-                    raise
+        if not self._sendable:
+            why = "the API key or the passphrase holds a line break or another sign that can't be sent"
+            raise SourceError(why, Remedy.SLOW, Severity.CRITICAL)
+        try:
+            return await self._attempt(url, path, understand)
+        except SourceError as error:
+            if error.remedy is not Remedy.RESYNC:
+                raise
+        with suppress(SourceError):  # then OKX says the same again, and that is what to tell
             await self._exchange.sync(self._base_url, 0.0)
-        raise AssertionError  # pragma: no cover - the loop returns or raises
+        return await self._attempt(url, path, understand)
 
-    def _limiter(self, path: str) -> Limiter:
-        # Before the uid is known, all accounts of a host are taken to be one user. Not so for the question who it is:
-        # a thousand accounts would wait for minutes, and it is asked once.
-        user = self._user or (self._fixed["OK-ACCESS-KEY"] if path == CONFIG else "")
-        return self._exchange.limiter(self._base_url, user, path)
+    async def _attempt(self, url: URL, path: str, understand: Callable[[bytes, int], Any]) -> Any:
+        body, status = await self._exchange.get(url, self._middlewares[path])
+        try:
+            return understand(body, status)
+        except SourceError as error:
+            if error.code in TOO_MANY:
+                self._limiters[path].pause(WINDOW)
+            raise
 
     def _middleware(self, path: str) -> Any:
         """Limit and sign each attempt: aiohttp sends a GET again by itself when a kept-alive connection breaks."""
 
         async def attempt(request: ClientRequest, handler: Any) -> ClientResponse:
-            async with self._limiter(path):
+            async with self._limiters[path]:
                 self._sign(request)
                 response: ClientResponse = await handler(request)
                 return response

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from riskbot import text
 from riskbot.history import Side, Want
 from riskbot.hookspecs import hookimpl
-from riskbot.model import Event, Reading, Severity, View
+from riskbot.model import Alert, Event, Reading, Severity, View
 from riskbot.rules import (
     Above,
     AmountPath,
@@ -28,12 +28,13 @@ from riskbot.rules import (
     ordered,
     parse_number,
 )
-from riskbot.snapshot import COIN, MISSING, RATIO, USD, Balance, field
+from riskbot.snapshot import COIN, MISSING, RATIO, USD, ZERO, Balance, field, is_missing
 
 PACE_OVER = 600.0
 """Seconds over which a message says how fast the equity falls."""
 
 ONE = Decimal(1)
+WORST_LEVEL = 5
 
 
 class MarginRatio(Rule, kind="margin_ratio", worse="below"):
@@ -56,7 +57,8 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
             yield Reading(value, note="" if value.is_finite() else "mgnRatio")
         if view.mode in (None, self.FUTURES):
             for ccy, value in iterate(view.snapshot.balances, "mgnRatio"):
-                if value.is_finite() or view.mode == self.FUTURES:
+                # Not known which place counts: one that says "does not apply" is silent, one that can't be read is not.
+                if value.is_finite() or is_missing(value) or view.mode == self.FUTURES:
                     yield Reading(value, ccy, "" if value.is_finite() else "details.mgnRatio")
 
     def say(self, event: Event) -> str:
@@ -67,28 +69,37 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
         return f"margin ratio{subject} {text.number(event.value, 3)} ({text.percent(event.value)})"
 
     def explain(self, view: View, event: Event) -> Iterator[str]:
-        """How far liquidation is, how fast it comes, what would bring the ratio back to the mildest tier."""
+        """How far liquidation is, how fast it comes, what would bring the ratio back to the next milder tier."""
         ratio, equity = event.value, view.snapshot.adj_eq
-        if event.subject or ratio is None or not ratio.is_finite() or ratio <= 0 or not equity.is_finite():
+        if ratio is None:
+            return
+        if ratio <= 1:
+            yield "the exchange may be liquidating now"
+        if event.subject or ratio <= 0 or not equity.is_finite():
             return
         # Exact from the reply: the ratio is 1 where adjEq equals what it is divided by, fees included.
         needed = equity / ratio
         loss = equity - needed
-        if loss <= 0:
-            yield "the exchange may be liquidating now"
-        else:
+        if loss > 0:
             share = text.percent(loss / equity)
             yield f"a further loss of {text.usd(loss)}, {share} of adjusted equity, reaches liquidation"
             yield from self._pace(view, equity, loss)
-        top = self._ladder.rungs[0].enter
-        if event.after and ratio < top:
-            yield f"adding ≈ {text.usd(needed * top - equity)} brings it back to {text.number(top)}"
+        rungs = self._ladder.rungs
+        back = next((rung.enter for rung in reversed(rungs) if rung.severity < event.after), rungs[0].enter)
+        if event.after and ratio < back:
+            yield f"adding ≈ {text.usd(needed * back - equity)} brings it back to {_ratio(back)}"
 
     @staticmethod
     def _pace(view: View, equity: Decimal, loss: Decimal) -> Iterator[str]:
         pace = view.history.pace("adjEq", PACE_OVER, equity, view.now)
         if pace is not None and pace < 0 and loss < -pace * 86400:
             yield f"at the last {PACE_OVER / 60:.0f} min's pace: ≈ {text.span(float(loss / -pace))}"
+
+
+def _within_levels(tiers: dict[str, Decimal]) -> dict[str, Decimal]:
+    if not all(1 <= level <= WORST_LEVEL for level in tiers.values()):
+        raise PydanticCustomError("levels", "a tier that is never reached, or always: levels go from 1 to 5")
+    return tiers
 
 
 class Level(Rule, kind="level"):
@@ -99,7 +110,7 @@ class Level(Rule, kind="level"):
     """
 
     field: LevelPath
-    at_least: Above
+    at_least: Annotated[Above, AfterValidator(_within_levels)]
 
     MEANING: ClassVar[dict[str, str]] = {
         "details.twap": "OKX may repay this debt by selling your other coins; independent of the margin ratio",
@@ -141,17 +152,13 @@ class Threshold(Rule, kind="threshold"):
     above: Above | None = None
     below: Below | None = None
 
-    @model_validator(mode="after")
-    def _one_side(self) -> Threshold:
-        if (self.above is None) == (self.below is None):
-            raise PydanticCustomError("one_side", "give either above = {…} or below = {…}, not both")
-        return self
-
     def ladder(self) -> Ladder:
         """In the direction whose tiers are given."""
-        if self.above is not None:
+        if self.above is not None and self.below is None:
             return self.ladder_of(self.above, "above")
-        return self.ladder_of(self.below or {}, "below")
+        if self.below is not None and self.above is None:
+            return self.ladder_of(self.below, "below")
+        raise PydanticCustomError("one_side", "give either above = {…} or below = {…}, not both")
 
     def columns(self) -> tuple[str, ...]:
         """The one field."""
@@ -168,7 +175,8 @@ class Threshold(Rule, kind="threshold"):
 
     def say(self, event: Event) -> str:
         """`equity: adjEq $12,300`."""
-        return f"{self.name}: {self.field}{_of(event)} {_amount(event.value, field(self.field).unit, event.subject)}"
+        much = _amount(event.value, field(self.field).unit, event.subject)
+        return f"{self.name}: {self.field}{_of(event)} {much}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -235,9 +243,7 @@ class Change(Rule, kind="change"):
     min_usd: Number = Field(Decimal(0), ge=0)
 
     @model_validator(mode="after")
-    def _one_side(self) -> Change:
-        if (self.rises_by is None) == (self.falls_by is None):
-            raise PydanticCustomError("one_side", "give either rises_by = {…} or falls_by = {…}, not both")
+    def _has_worth(self) -> Change:
         if self.min_usd and field(self.field).unit not in (COIN, USD):
             raise PydanticCustomError("min_usd", "min_usd needs an amount of money; {f} is none", {"f": self.field})
         if self._unit == "$" and field(self.field).unit not in (COIN, USD):
@@ -260,7 +266,13 @@ class Change(Rule, kind="change"):
 
     def ladder(self) -> Ladder:
         """Tiers of growth."""
+        if (self.rises_by is None) == (self.falls_by is None):
+            raise PydanticCustomError("one_side", "give either rises_by = {…} or falls_by = {…}, not both")
         return self.ladder_of({name: growth.size for name, growth in self._tiers.items()}, "above")
+
+    def columns(self) -> tuple[str, ...]:
+        """The one field; prices count only where it has moved."""
+        return (self.field,)
 
     def wants(self) -> Iterable[Want]:
         """The extreme to measure from."""
@@ -275,19 +287,22 @@ class Change(Rule, kind="change"):
         balances = view.snapshot.balances
         for ccy, value in iterate(balances, self.field.removeprefix("details.")):
             yield self._reading(view, ccy, value, balances[ccy] if coin else ONE)
+        if self.falls_by:  # what is not listed any more has fallen to nothing
+            for ccy, price in view.history.unlisted(self.field).items():
+                yield self._reading(view, ccy, ZERO, price if coin else ONE)
 
     def _reading(self, view: View, ccy: str, value: Decimal, priced: Balance | Decimal) -> Reading:
-        """priced: 1 for an amount in USD, else the row that has the coin's price."""
+        """priced: 1 for an amount in USD, else the row that has the coin's price, or the price."""
         if value.is_nan():
             return Reading(value, ccy, self.field)
         before = view.history.extreme(self.field, ccy, self.over, self._side, view.now)
         moved = abs(value - before)
-        if not moved:
+        if not moved or moved.is_nan():
             return Reading(moved, ccy)
         price = priced if isinstance(priced, Decimal) else priced.price
         if price.is_nan():
             return self._without_price(ccy, before, value)
-        if self.min_usd and max(value, before) * price < self.min_usd:
+        if self.min_usd and max(abs(value), abs(before)) * price < self.min_usd:
             return Reading(Decimal(0), ccy)  # dust
         note = f"{text.number(before)} → {text.number(value)}"
         if self._unit == "%":
@@ -317,13 +332,15 @@ class Change(Rule, kind="change"):
 
     def explain(self, view: View, event: Event) -> Iterator[str]:
         """From how much to how much, and what it is worth."""
-        if event.note:
-            balance = view.snapshot.balances.get(event.subject)
-            if balance and field(self.field).unit == COIN:
-                worth = _worth(balance.amount(self.field.removeprefix("details.")) * balance.price)
-                yield f"{event.note} {event.subject}{worth}"
-            else:
-                yield f"{event.note} {field(self.field).unit}"
+        unit = field(self.field).unit
+        if not event.note:
+            return
+        if unit != COIN:
+            yield f"{event.note}{' USD' if unit == USD else ''}"
+            return
+        balance = view.snapshot.balances.get(event.subject)
+        worth = _worth(balance.amount(self.field.removeprefix("details.")) * balance.price) if balance else ""
+        yield f"{event.note} {event.subject}{worth}"
 
 
 class Blind(Rule, kind="blind"):
@@ -337,10 +354,10 @@ class Blind(Rule, kind="blind"):
     ALWAYS_ON = True
     SEES_OUTAGE = True
 
-    after: Duration = 15.0
-    near_danger: Duration = 15.0
-    emergency_after: Duration = 300.0
-    rule_after: Duration = 30.0
+    after: Duration = Field(15.0, le=3600)
+    near_danger: Duration = Field(15.0, le=3600)
+    emergency_after: Duration = Field(300.0, le=3600)
+    rule_after: Duration = Field(30.0, le=3600)
     enabled: Literal[True] = True
 
     def ladder(self) -> Ladder:
@@ -365,13 +382,14 @@ class Blind(Rule, kind="blind"):
         if outage is None:
             return Severity.OK, ""
         blind_for = view.now - outage.since
-        near = view.alerts.exposed or view.alerts.open()
-        severity = Severity.OK
+        near = view.alerts.exposed or view.alerts.open(besides=self.name)  # being blind is no danger it is near to
+        told = view.alerts.alerts.get(self.name, {}).get("", Alert())
+        severity = max(told.level, outage.severity)  # while nothing is seen, nothing gets better
         if blind_for >= min(self.after, self.near_danger if near else self.after):
-            severity = Severity.CRITICAL if near else Severity.WARNING
-        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL):
+            severity = max(severity, Severity.CRITICAL if near else Severity.WARNING)
+        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL, besides=self.name):
             severity = Severity.EMERGENCY
-        return max(severity, outage.severity), outage.why
+        return severity, outage.why
 
     def covers(self, ccy: str) -> bool:
         """Of every subject: a rule's name is no currency."""
@@ -390,6 +408,11 @@ class Blind(Rule, kind="blind"):
             yield event.note
         if event.after and view.outage:
             yield f"last seen {text.clock(view.outage.since)}"
+
+
+def _ratio(value: Decimal) -> str:
+    number = text.number(value)
+    return number if "." in number else f"{number}.0"
 
 
 def _of(event: Event) -> str:

@@ -5,6 +5,7 @@ Exit codes: 0 all is well; 1 it failed, or an alert is open where that was asked
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -31,6 +32,12 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name}").command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

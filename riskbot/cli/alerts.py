@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, config_option, console, fail, json_option, load
+from riskbot.cli.common import STYLES, config_option, console, fail, json_option, mistakes_told, table
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from riskbot.model import Alert, Alerts
     from riskbot.store import Message
 
@@ -22,88 +24,88 @@ if TYPE_CHECKING:
 def command(path: Path, *, as_json: bool) -> None:
     """Show open and pending alerts and who was told. Reads the database of a running riskbot.
 
+    Of the rules file only [store] is looked at: no key is needed. Under systemd, give the service's $STATE_DIRECTORY.
+
     Exit codes: 0 shown, 1 there is no database to read, 2 the rules file is wrong.
     """
+    from riskbot.settings import find_db  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store.peek import peek  # noqa: PLC0415 - see cli/__init__.py
 
-    config = load(path)
+    with mistakes_told():
+        db = find_db(path)
     try:
-        accounts, waiting = peek(config.db, ("queued", "sending", "dead"))
+        accounts, waiting = peek(db, ("queued", "sending", "dead"))
     except StoreError as error:
         fail(str(error), 1)
-    rows = [row for account, alerts in accounts.items() for row in _rows(account, alerts, waiting)]
+    rows = _worst_first([row for account, alerts in accounts.items() for row in _rows(account, alerts, waiting)])
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         _show(rows)
 
 
+def _worst_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Then those that last longest."""
+    from riskbot.model import Severity  # noqa: PLC0415 - see cli/__init__.py
+
+    return sorted(rows, key=lambda row: (-Severity[row["severity"].upper() or "OK"], row["since"]))
+
+
 def _rows(account: str, alerts: Alerts, waiting: list[tuple[str, Message]]) -> list[dict[str, Any]]:
-    """One for each alert that is open or on its way, worst first, and for each rule without data."""
+    """One for each alert that is open or on its way, and for each rule without data."""
     found = [
-        _row(account, rule, subject, alert, alerts, waiting)
+        _row(account, rule, subject, alert, _told(account, f"{rule}/{subject}", alerts, waiting))
         for rule, subjects in alerts.alerts.items()
         for subject, alert in subjects.items()
         if alert.shown or alert.up
     ]
     blind = [
-        {
-            "account": account,
-            "rule": rule,
-            "subject": "",
-            "state": "blind",
-            "severity": "",
-            "since": b.since,
-            "why": b.why,
-        }
+        {**_row(account, rule, "", None, {}), "state": "blind", "since": b.since, "why": b.why}
         for rule, b in alerts.blind.items()
     ]
-    return sorted(found, key=lambda row: row["since"]) + blind
+    return found + blind
 
 
-def _row(
-    account: str, rule: str, subject: str, alert: Alert, alerts: Alerts, waiting: list[tuple[str, Message]]
-) -> dict[str, Any]:
-    key = f"{rule}/{subject}"
-    told = {name: keys[key].level.label for name, keys in alerts.told.items() if key in keys}
-    for state, message in waiting:
-        if message.alert == f"{account}/{key}":
-            told[message.receiver] = f"{message.after.label} ({state})"
+def _row(account: str, rule: str, subject: str, alert: Alert | None, told: dict[str, str]) -> dict[str, Any]:
+    row = {"account": account, "rule": rule, "subject": subject, "state": "", "severity": "", "peak": "", "since": 0.0}
+    if alert and alert.shown:
+        row["state"] = "flapping" if alert.flapping else "firing"
+        row |= {"severity": alert.shown.label, "peak": alert.peak.label, "since": alert.opened}
+    elif alert:
+        row |= {"state": "pending", "since": min(alert.up.values())}
+    return {**row, "told": told, "why": ""}
+
+
+def _told(account: str, key: str, alerts: Alerts, waiting: list[tuple[str, Message]]) -> dict[str, str]:
+    """What each receiver was last told; with the state of the message if it has not arrived."""
+    states = {(m.receiver, m.alert, m.episode, m.seq): f" ({state})" for state, m in waiting}
     return {
-        "account": account,
-        "rule": rule,
-        "subject": subject,
-        "state": "flapping" if alert.flapping else "firing" if alert.shown else "pending",
-        "severity": alert.shown.label if alert.shown else "",
-        "peak": alert.peak.label if alert.shown else "",
-        "since": alert.opened if alert.shown else min(alert.up.values()),
-        "told": told,
+        name: last.level.label + states.get((name, f"{account}/{key}", last.episode, last.seq), "")
+        for name, keys in alerts.told.items()
+        if (last := keys.get(key))
     }
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table  # noqa: PLC0415 - see cli/__init__.py
-
-    from riskbot import text  # noqa: PLC0415 - see cli/__init__.py
-
     out = console()
     if not rows:
-        out.print("[green]No alert is open or pending.[/]")
+        out.print("No alert is open or pending.", style="green")
         return
     now = time.time()  # noqa: TID251 - for how long, as a person asks
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("severity", "account", "alert", "state", "for", "peak", "told"):
-        table.add_column(column)
+    drawn = table("severity", "account", "alert", "state", "for", "peak", "told")
     for row in rows:
-        told = row.get("why") or ", ".join(f"{name}: {what}" for name, what in row["told"].items())
-        table.add_row(
-            f"[{STYLES.get(row['severity'], 'dim')}]{row['severity'].upper() or '-'}[/]",
-            row["account"],
-            f"{row['rule']} {row['subject']}".rstrip(),
-            row["state"],
-            text.span(max(0.0, now - row["since"])),
-            row.get("peak", ""),
-            told,
-        )
-    out.print(table)
+        drawn.add_row(*_cells(row, now))
+    out.print(drawn)
+
+
+def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
+    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
+
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    alert = f"{row['rule']} {row['subject']}".rstrip()
+    lasts = span(max(0.0, now - row["since"]))
+    told = row["why"] or ", ".join(f"{name}: {what}" for name, what in row["told"].items())
+    severity = Text(row["severity"].upper() or "-", STYLES.get(row["severity"], "dim"))
+    return severity, *map(Text, (row["account"], alert, row["state"], lasts, row["peak"], told))

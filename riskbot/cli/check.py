@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, config_option, console, fail, json_option, load
+from riskbot.cli.common import STYLES, config_option, console, json_option, load, table
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from riskbot.rules import Rule
     from riskbot.settings import Config
 
@@ -23,27 +26,13 @@ def command(path: Path, *, as_json: bool) -> None:
 
     Exit codes: 0 it is right, 2 it is not.
     """
-    config = load(path)
-    _check_receivers(path, config)
+    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+
+    config = load(path, check_url=check_url)
     if as_json:
         click.echo(json.dumps(_document(config), indent=2, ensure_ascii=False))
     else:
         _show(path, config)
-
-
-def _check_receivers(path: Path, config: Config) -> None:
-    from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.lines import Lines  # noqa: PLC0415 - see cli/__init__.py
-
-    mistakes = []
-    for name, receiver in config.receivers.items():
-        try:
-            check_url(receiver.url.get_secret_value())
-        except BadUrl as error:
-            line = Lines(path.read_text(encoding="utf-8")).of(("receivers", name, "url"))
-            mistakes.append(f"{path}:{line}: url: {error}")
-    if mistakes:
-        fail("\n".join(mistakes), 2)
 
 
 def _document(config: Config) -> dict[str, Any]:
@@ -52,42 +41,95 @@ def _document(config: Config) -> dict[str, Any]:
             {"name": a.name, "region": a.base_url or a.region, "poll_every": a.poll_every} for a in config.accounts
         ],
         "receivers": [{"name": name, "min_severity": r.min_severity} for name, r in config.receivers.items()],
-        "rules": [
-            {
-                "name": rule.name,
-                "kind": rule.kind,
-                "enabled": rule.enabled,
-                "tiers": {r.severity.label: str(r.enter) for r in rule.ladder().rungs},
-            }
-            for rule in config.rules
-        ],
+        "rules": [_rule_document(rule) for rule in config.rules],
         "store": str(config.db),
         "warnings": [str(warning) for warning in config.warnings],
     }
 
 
-def _show(path: Path, config: Config) -> None:
-    from rich.table import Table  # noqa: PLC0415 - see cli/__init__.py
+def _rule_document(rule: Rule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "kind": rule.kind,
+        "enabled": rule.enabled,
+        "field": getattr(rule, "field", ""),
+        "tiers": {rung.severity.label: f"{rung.enter:f}" for rung in rule.ladder().rungs},
+        "unit": _unit(rule),
+        "for": rule.for_,
+        "keep_firing_for": rule.keep_firing_for,
+    }
 
+
+def _show(path: Path, config: Config) -> None:
     out = console()
     who = ", ".join(f"{a.name} ({a.base_url or a.region}, every {a.poll_every:g} s)" for a in config.accounts)
     told = ", ".join(f"{name} (from {r.min_severity})" for name, r in config.receivers.items())
-    out.print(f"[bold]{path}[/] is right.\n  accounts   {who}\n  receivers  {told}\n  state in   {config.db}\n")
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("rule", "kind", "of", "tiers", "for", "falls after"):
-        table.add_column(column)
+    lines = (f"{path} is right.", f"  accounts   {who}", f"  receivers  {told}", f"  state in   {config.db}", "")
+    out.print("\n".join(lines), markup=False, emoji=False, soft_wrap=True)
+    rows = table("rule", "kind", "fires")
     for rule in config.rules:
-        table.add_row(*_row(rule))
-    out.print(table)
+        rows.add_row(*_row(rule))
+    out.print(rows)
 
 
-def _row(rule: Rule) -> tuple[str, ...]:
-    from riskbot import text  # noqa: PLC0415 - see cli/__init__.py
+def _row(rule: Rule) -> tuple[Text, ...]:
+    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
-    ladder = rule.ladder()
-    tiers = "  ".join(f"[{STYLES[r.severity.label]}]{r.severity.label}[/] {text.number(r.enter)}" for r in ladder.rungs)
-    if rule.ALWAYS_ON:
-        tiers = "always on"
-    elif not rule.enabled:
-        tiers = "off"
-    return rule.name, rule.kind, getattr(rule, "field", ""), tiers, text.span(ladder.hold), text.span(ladder.keep)
+    if not rule.enabled:
+        fires = Text("off", "dim")
+    elif rule.ALWAYS_ON:
+        fires = Text("always on")
+    else:
+        fires = _fires(rule)
+    return Text(rule.name), Text(rule.kind), fires
+
+
+def _fires(rule: Rule) -> Text:
+    """`adjEq below warning $5,000, critical $3,000 for 2 s`: as the file has it."""
+    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
+
+    key, _ = _tiers(rule)
+    unit, ladder = _unit(rule), rule.ladder()
+    tiers = [
+        Text.assemble((rung.severity.label, STYLES[rung.severity.label]), f" {_amount(rung.enter, unit)}")
+        for rung in ladder.rungs
+    ]
+    words = [getattr(rule, "field", ""), key.replace("_", " "), Text(", ").join(tiers), _timers(rule)]
+    return Text(" ").join(Text(word) if isinstance(word, str) else word for word in words if word)
+
+
+def _timers(rule: Rule) -> str:
+    """The window, and what is not as usual: how long it must hold, and how long it must be over."""
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    usual = type(rule).model_fields["keep_firing_for"].default
+    over = getattr(rule, "over", None)
+    words = [
+        f"in {span(over)}" if over else "",
+        f"for {span(rule.for_)}" if rule.for_ else "",
+        f"(falls after {span(rule.keep_firing_for)})" if rule.keep_firing_for != usual else "",
+    ]
+    return " ".join(filter(None, words))
+
+
+def _tiers(rule: Rule) -> tuple[str, dict[str, Any]]:
+    """The key under which the tiers stand in the file, and what stands there."""
+    found = ((key, getattr(rule, key)) for key in type(rule).model_fields)
+    return next(((key, value) for key, value in found if value and isinstance(value, dict)), ("", {}))
+
+
+def _unit(rule: Rule) -> str:
+    """Of its tiers: `%`, `USD`, `coin`, `ratio`, `level`; "" where it is not known."""
+    from riskbot.snapshot import USD, field  # noqa: PLC0415 - see cli/__init__.py
+
+    _, tiers = _tiers(rule)
+    own = {getattr(tier, "unit", "") for tier in tiers.values()} - {""}
+    if own:
+        return own.pop().replace("$", USD)
+    return str(field(rule.field).unit) if hasattr(rule, "field") else ""
+
+
+def _amount(value: Decimal, unit: str) -> str:
+    """Exact, as it was meant: `$10,000`, `10 %`, `1.5`."""
+    plain = f"{(value * 100 if unit == '%' else value).normalize():,f}"
+    return {"USD": f"${plain}", "%": f"{plain} %"}.get(unit, plain)

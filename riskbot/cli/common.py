@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,15 +28,24 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def load(path: Path, env: Mapping[str, str] | None = None) -> Config:
-    """The rules file, or its mistakes and exit code 2. Warnings go to stderr."""
-    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+@contextmanager
+def mistakes_told() -> Iterator[None]:
+    """A rules file that is wrong ends the command, with all its mistakes and exit code 2."""
+    from riskbot.settings import ConfigError  # noqa: PLC0415 - pydantic is not needed for --help
 
     try:
-        config = settings.load(path, plugins.kinds(plugins.manager()), env)
-    except settings.ConfigError as error:
+        yield
+    except ConfigError as error:
         count = len(error.problems)
         fail(f"{error}\n{count} mistake{'s' if count > 1 else ''}; nothing was started.", 2)
+
+
+def load(path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[str], None] | None = None) -> Config:
+    """The rules file, or its mistakes and exit code 2. Warnings go to stderr. See `settings.load`."""
+    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+
+    with mistakes_told():
+        config = settings.load(path, plugins.kinds(plugins.manager()), env, check_url)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
     return config
@@ -65,11 +75,28 @@ def log_to_stderr(formatter: Callable[[str], logging.Formatter]) -> None:
     logger.propagate = False
 
 
+PIPED_WIDTH = 160
+"""Columns when stdout is no terminal and $COLUMNS says nothing: wide enough that rows are not folded."""
+
+
 def console(**options: Any) -> Any:
     """A rich console on stdout: colours on a terminal, plain text when piped."""
     from rich.console import Console  # noqa: PLC0415 - only where something is drawn
 
-    return Console(highlight=False, **options)
+    found = Console(highlight=False, **options)
+    if not found.is_terminal and not os.environ.get("COLUMNS"):
+        found.width = PIPED_WIDTH
+    return found
+
+
+def table(*columns: str) -> Any:
+    """A table without lines."""
+    from rich.table import Table  # noqa: PLC0415 - see `console`
+
+    found = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        found.add_column(column)
+    return found
 
 
 STYLES = {"info": "cyan", "warning": "yellow", "critical": "red", "emergency": "bold white on red", "ok": "green"}

@@ -31,7 +31,7 @@ POLL_EVERY = 7.5
 """Seconds of the crash between two polls: four a second, within the exchange's limit."""
 AFTERMATH = 20.0
 """Seconds of the crash that are still shown after the liquidation."""
-CHART = 56
+CHART = 48
 BLOCKS = " ▁▂▃▄▅▆▇█"
 RULES = "rules.example.toml"
 
@@ -229,20 +229,24 @@ def _stopwatch(at: float) -> str:
 
 
 def _closing(stage: Stage, written: int) -> RenderableType:
+    from rich.padding import Padding  # noqa: PLC0415 - see cli/__init__.py
     from rich.table import Table  # noqa: PLC0415 - see cli/__init__.py
 
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_row("course", f"mgnRatio {stage.ratios[0]:.2f} to {stage.ratios[-1]:.2f}  {_spark(stage.ratios)}")
+    if stage.liquidated_at is not None:
+        table.add_row("liquidation", f"at {_stopwatch(stage.liquidated_at)}")
+        table.add_row("first message", _lead(stage, ("",)))
+        table.add_row("first critical", _lead(stage, ("CRITICAL", "EMERGENCY")))
+    table.add_row("messages", f"{written} written, {stage.delivered} delivered, {stage.duplicates} duplicates")
+    return Padding(table, (1, 0, 0, 0), expand=False)
+
+
+def _lead(stage: Stage, severities: tuple[str, ...]) -> str:
+    """How long before liquidation the first message of such a severity came."""
     from riskbot import text  # noqa: PLC0415 - see cli/__init__.py
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    first = stage.titles[0][0] if stage.titles else None
-    end = stage.liquidated_at
-    if end is not None and first is not None:
-        table.add_row("first message", f"{text.span(end - first)} before liquidation", stage.titles[0][1])
-        loud = next(((at, title) for at, title in stage.titles if "CRITICAL" in title or "EMERGENCY" in title), None)
-        if loud:
-            table.add_row("first critical", f"{text.span(end - loud[0])} before liquidation", loud[1])
-    table.add_row("course", f"mgnRatio {stage.ratios[0]:.2f} to {stage.ratios[-1]:.2f}", _spark(stage.ratios))
-    table.add_row("messages", f"{written} written", "")
-    table.add_row("", f"{stage.delivered} delivered", "")
-    table.add_row("", f"{stage.duplicates} duplicates", "")
-    return table
+    for at, title in stage.titles:
+        if title.startswith(severities):
+            return f"[bold]{text.span((stage.liquidated_at or at) - at)} before liquidation[/]: {title}"
+    return "none"

@@ -16,8 +16,10 @@ KEY, SECRET, PASSPHRASE = "simulated-key", "simulated-secret", "simulated-passph
 
 @click.command("simulate")
 @click.argument("scenario", default="crash")
-@click.option("--port", default=0, help="0: any free port.")
-@click.option("--speed", default=1.0, show_default=True, help="Scenario seconds in one second.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free port.")
+@click.option(
+    "--speed", type=click.FloatRange(0, 100_000), default=1.0, show_default=True, help="Scenario seconds in one second."
+)
 @click.option("--mode", type=click.Choice(["1", "2", "3", "4"]), help="Account mode (acctLv); default: the scenario's.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Such as latency=2s, html=502, code=50011.")
 @click.option("--list", "listing", is_flag=True, help="Show the shipped scenarios and end.")

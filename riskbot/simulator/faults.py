@@ -167,7 +167,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._active: list[_Active] = []
-        self._dice = random.Random(0)  # noqa: S311 - no secret: the same faults hit the same requests each time
+        self._dice = random.Random(0)
 
     def add(self, fault: Fault, now: float) -> None:
         """From now on."""

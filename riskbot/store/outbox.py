@@ -39,10 +39,8 @@ def key(message: Message) -> Key:
 
 
 def cover(newer: Message, older: Message) -> Message:
-    """The newer row, telling also what the older one had to tell. No step is told twice."""
-    told = {(step.episode, step.seq, step.at) for step in newer.covers}
-    steps = (*older.covers, older.as_step())
-    return replace(newer, covers=(*(s for s in steps if (s.episode, s.seq, s.at) not in told), *newer.covers))
+    """The newer row, telling also what the older one had to tell."""
+    return replace(newer, covers=(*older.covers, older.as_step(), *newer.covers))
 
 
 class Row(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -14,14 +15,14 @@ from riskbot.store.sqlite_file import explained
 
 
 def peek(path: Path, states: tuple[str, ...]) -> tuple[dict[str, Alerts], list[tuple[str, Message]]]:
-    """Each account's alerts, and the outbox rows in these states, newest first. Raises StoreError."""
-    if not path.exists():
-        raise StoreError(f"{path}: not there yet; riskbot makes it when it runs")
+    """Each account's alerts, and the outbox rows in these states, newest first; of one moment. Raises StoreError."""
     with explained(path):
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)
-        try:
+        if not path.exists():
+            hint = "riskbot makes it when it runs; a service's lies in its $STATE_DIRECTORY, set that here too"
+            raise StoreError(f"{path}: not there yet; {hint}")
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=2.0, isolation_level=None)) as db:
+            db.execute("BEGIN")  # so that both are read of one moment
             values = db.execute("SELECT account, value FROM accounts ORDER BY account").fetchall()
             alerts = {account: msgspec.json.decode(value, type=Alerts) for account, value in values}
             return alerts, SqliteOutbox(db).newest(states)
-        finally:
-            db.close()

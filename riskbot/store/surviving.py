@@ -254,7 +254,7 @@ class SurvivingStore:
 
     def _there(self) -> Primary:
         if self._primary is None:
-            raise Unavailable(self.failing)
+            raise Unavailable(self.failing or "the store is not open")
         return self._primary
 
     def _fail(self, why: str) -> None:
@@ -340,15 +340,11 @@ class SurvivingStore:
         try:
             await self._bring_up_to_date()
         except Broken:
-            if self._reopen is None:
+            if self._reopen is None or self._primary is None:
                 raise
-            await self._give_up_primary()
-            await self._bring_up_to_date()
-
-    async def _give_up_primary(self) -> None:
-        broken, self._primary = self._primary, None
-        if broken is not None:
+            broken, self._primary = self._primary, None
             await broken.close()
+            await self._bring_up_to_date()
 
     async def _bring_up_to_date(self) -> None:
         if self._primary is None:
@@ -359,23 +355,23 @@ class SurvivingStore:
             self._released = True
         self._learn(await store.outbox(WAITING))
         while self._changed or self._mirror.seen:
-            await self._replay(store)
             await self._mend_all(store)
+            await self._replay(store)
         self._recovered()  # nothing was awaited since the mirror was seen to be written
 
     async def _begin_anew(self) -> None:
         """Open the primary. It may be another file than before: it is given all that the mirror has."""
         if self._reopen is None:
-            raise Unavailable(self.failing)
+            raise Unavailable(self.failing or "the store is not open")
         self._primary = await self._reopen()
         self._released = False
-        self._known.clear()
         rows = self._mirror.rows.rows.values()
         self._changed |= {*self._mirror.states, *(row.message.account for row in rows)}
 
     async def _replay(self, store: Primary) -> None:
         """Give the primary the journal's part that it missed."""
-        entries = self._mirror.drain()
+        if not (entries := self._mirror.drain()):
+            return
         try:
             await store.record(entries)
         except BaseException:

@@ -1,0 +1,5 @@
+"""`python -m riskbot.cli`."""
+
+from riskbot.cli import main
+
+main()

@@ -1,0 +1,288 @@
+"""riskbot alerts: what is open and who was told, read from the database of a running riskbot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from riskbot.cli.alerts import command
+from riskbot.model import Alert, Alerts, Blind, Cause, Severity, Told
+from riskbot.store import Message
+from riskbot.store.sqlite import SqliteStore
+
+INFO, WARNING, CRITICAL, EMERGENCY = Severity.INFO, Severity.WARNING, Severity.CRITICAL, Severity.EMERGENCY
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """A file with a name that a URI has to quote; nothing but [store] is looked at."""
+    folder = tmp_path / "50% #1?"
+    folder.mkdir()
+    path = folder / "rules.toml"
+    path.write_text('[[accounts]]\napi_key = "${NOT_SET}"\n')
+    return path
+
+
+@pytest.fixture
+async def store(rules: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(rules.with_name("riskbot.db"))
+    yield store
+    await store.close()
+
+
+def alerts(rules: Path, *args: str, columns: str = "") -> Result:
+    return CliRunner().invoke(command, ["-c", str(rules), *args], env={"COLUMNS": columns, "STATE_DIRECTORY": ""})
+
+
+async def found(rules: Path) -> list[dict[str, Any]]:
+    result = await asyncio.to_thread(alerts, rules, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def message(key: str, receiver: str, level: Severity, episode: int = 1, seq: int = 1) -> Message:
+    return Message(
+        id=f"main/{key}-{episode}-{seq}@{receiver}",
+        receiver=receiver,
+        account="main",
+        alert=f"main/{key}",
+        episode=episode,
+        seq=seq,
+        before=Severity.OK,
+        after=level,
+        peak=level,
+        at=float(seq),
+        opened=1.0,
+        cause=Cause.BREACH,
+        title="",
+        body="",
+    )
+
+
+async def commit(store: SqliteStore, value: Alerts, *messages: Message, account: str = "main") -> None:
+    await store.commit(account, 0, "c", msgspec.json.encode(value), messages)
+
+
+def firing(level: Severity, opened: float = NOW - 65, **more: Any) -> Alert:
+    return Alert(level=level, shown=level, episode=1, seq=1, peak=more.pop("peak", level), opened=opened, **more)
+
+
+async def test_alerts_are_shown_worst_first_then_longest_first(rules: Path, store: SqliteStore) -> None:
+    value = Alerts(
+        alerts={
+            "ratio": {"": firing(WARNING, NOW - 10, peak=CRITICAL)},
+            "debt": {"BTC": firing(CRITICAL, NOW - 10), "ETH": firing(CRITICAL, NOW - 20, flapping=True)},
+            "level": {"BTC": Alert(up={1: NOW - 4, 2: NOW - 2}), "ETH": Alert(episode=3)},
+        },
+        blind={"melt": Blind(NOW - 30, "no adjEq")},
+    )
+    await commit(store, value)
+    await commit(store, Alerts(alerts={"key": {"": firing(EMERGENCY, NOW - 5)}}), account="two")
+
+    said = [
+        (row["account"], f"{row['rule']}/{row['subject']}", row["state"], row["severity"], row["peak"], row["why"])
+        for row in await found(rules)
+    ]
+    assert said == [
+        ("two", "key/", "firing", "emergency", "emergency", ""),
+        ("main", "debt/ETH", "flapping", "critical", "critical", ""),
+        ("main", "debt/BTC", "firing", "critical", "critical", ""),
+        ("main", "ratio/", "firing", "warning", "critical", ""),
+        ("main", "melt/", "blind", "", "", "no adjEq"),
+        ("main", "level/BTC", "pending", "", "", ""),
+    ]
+
+
+async def test_a_machine_gets_the_same_keys_for_every_row(rules: Path, store: SqliteStore) -> None:
+    told = {"phone": {"ratio/": Told(1, 1, WARNING)}}
+    pending = {"level": {"BTC": Alert(up={1: 12.5})}}
+    blind = {"melt": Blind(11.5, "no adjEq")}
+    await commit(store, Alerts({"ratio": {"": firing(WARNING, 10.5)}, **pending}, told, blind))
+
+    rows = await found(rules)
+
+    assert rows[0] == {
+        "account": "main",
+        "rule": "ratio",
+        "subject": "",
+        "state": "firing",
+        "severity": "warning",
+        "peak": "warning",
+        "since": 10.5,
+        "told": {"phone": "warning"},
+        "why": "",
+    }
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+    assert [row["since"] for row in rows] == [10.5, 11.5, 12.5]
+
+
+async def test_who_was_told_comes_with_the_state_of_what_has_not_arrived(rules: Path, store: SqliteStore) -> None:
+    names = ("arrived", "queued", "sending", "dead")
+    told = {name: {"ratio/": Told(1, 2, CRITICAL)} for name in names}
+    told["deaf"] = {"debt/": Told(1, 1, INFO)}
+    new = [message("ratio/", name, CRITICAL, seq=2) for name in names]
+    await commit(store, Alerts({"ratio": {"": firing(CRITICAL)}}, told), *new)
+    for name in ("arrived", "sending", "dead"):
+        (taken,) = await store.take(name, 1, NOW, 60)
+        if name == "arrived":
+            await store.ack(taken, NOW)
+        elif name == "dead":
+            await store.dead(taken, NOW, "chat not found")
+
+    (row,) = await found(rules)
+
+    assert row["told"] == {
+        "arrived": "critical",
+        "queued": "critical (queued)",
+        "sending": "critical (sending)",
+        "dead": "critical (dead)",
+    }
+
+
+async def test_a_message_that_died_long_ago_says_nothing_of_a_newer_one(rules: Path, store: SqliteStore) -> None:
+    await commit(store, Alerts(), message("ratio/", "phone", CRITICAL))
+    (taken,) = await store.take("phone", 1, NOW, 60)
+    await store.dead(taken, NOW, "chat not found")
+    value = Alerts({"ratio": {"": firing(WARNING)}}, {"phone": {"ratio/": Told(2, 1, WARNING)}})
+    await store.commit("main", 1, "d", msgspec.json.encode(value), ())
+
+    assert [row["told"] for row in await found(rules)] == [{"phone": "warning"}]
+
+
+async def test_people_get_a_table_with_names_as_they_are(
+    rules: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("riskbot.cli.alerts.time", SimpleNamespace(time=lambda: NOW))
+    key = "[/] ratio :fire:/BTC"
+    told = {"[/] phone": {key: Told(1, 1, CRITICAL)}, "mail": {key: Told(1, 1, INFO)}}
+    value = Alerts(
+        alerts={"[/] ratio :fire:": {"BTC": firing(CRITICAL)}, "level": {"": Alert(up={1: NOW + 60})}},
+        told=told,
+        blind={"melt": Blind(NOW - 3600, "no adjEq")},
+    )
+    await commit(store, value)
+
+    result = await asyncio.to_thread(alerts, rules)
+
+    assert "\x1b" not in result.stdout
+    lines = [re.split("  +", line.rstrip()) for line in result.stdout.splitlines()]
+    both = "[/] phone: critical, mail: info"
+    assert lines == [
+        ["severity", "account", "alert", "state", "for", "peak", "told"],
+        ["CRITICAL", "main", key.replace("/BTC", " BTC"), "firing", "1 min 5 s", "critical", both],
+        ["-", "main", "melt", "blind", "1 h", "no adjEq"],
+        ["-", "main", "level", "pending", "0 s"],
+    ]  # fmt: skip
+
+
+async def test_nothing_open_is_said_in_words(rules: Path, store: SqliteStore) -> None:
+    await commit(store, Alerts(alerts={"level": {"ETH": Alert(episode=3)}}))
+
+    assert (await asyncio.to_thread(alerts, rules)).stdout == "No alert is open or pending.\n"
+    assert await found(rules) == []
+
+
+def test_a_database_that_is_not_there_is_told_with_exit_code_1(rules: Path) -> None:
+    result = alerts(rules)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"{rules.with_name('riskbot.db')}: not there yet; riskbot makes it when it runs")
+    assert not rules.with_name("riskbot.db").exists()
+
+
+@pytest.mark.parametrize("content", [b"no database at all " * 99, None], ids=["text", "directory"])
+def test_what_is_no_database_is_told_with_exit_code_1(rules: Path, content: bytes | None) -> None:
+    db = rules.with_name("riskbot.db")
+    if content is None:
+        db.mkdir()
+    else:
+        db.write_bytes(content)
+
+    result = alerts(rules)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"{db}: ")
+
+
+def test_another_programs_database_is_told_with_exit_code_1(rules: Path) -> None:
+    with sqlite3.connect(rules.with_name("riskbot.db")) as db:
+        db.execute("CREATE TABLE accounts (account, value)")
+    db.close()
+
+    result = alerts(rules)
+
+    assert result.exit_code == 1
+    assert "no such table" in result.stderr
+
+
+def test_a_value_that_cannot_be_read_is_told_with_exit_code_1(rules: Path) -> None:
+    async def spoil() -> None:
+        store = await SqliteStore.open(rules.with_name("riskbot.db"))
+        await store.commit("main", 0, "c", b"{no json", ())
+        await store.close()
+
+    asyncio.run(spoil())
+
+    assert alerts(rules).exit_code == 1
+
+
+def test_a_wrong_rules_file_ends_with_exit_code_2(rules: Path) -> None:
+    rules.write_text("[store]\npath = 3\n")
+
+    result = alerts(rules)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f'{rules}:2: path: write a text in "quotes"\n1 mistake; nothing was started.\n'
+
+
+async def test_the_program_reads_while_riskbot_writes_and_changes_nothing(rules: Path, store: SqliteStore) -> None:
+    await commit(store, Alerts({"ratio": {"": firing(CRITICAL)}}))
+    program = Path(sys.executable).with_name("riskbot")
+    rev, running = 1, True
+
+    async def write() -> None:
+        nonlocal rev
+        while running:
+            value = msgspec.json.encode(Alerts({"ratio": {"": firing(CRITICAL, float(rev))}}))
+            rev = await store.commit("main", rev, f"c{rev}", value, ())
+
+    writing = asyncio.create_task(write())
+
+    def look() -> subprocess.CompletedProcess[str]:
+        command = [str(program), "alerts", "-c", str(rules), "--json"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    results = [await asyncio.to_thread(look) for _ in range(2)]
+    running = False
+    await writing
+
+    assert [(r.returncode, r.stderr) for r in results] == [(0, "")] * 2
+    assert [json.loads(r.stdout)[0]["severity"] for r in results] == ["critical"] * 2
+    assert (await store.load("main")).rev == rev
+
+
+def test_a_stopped_riskbots_database_is_read_and_left_as_it_is(rules: Path) -> None:
+    async def stopped() -> None:
+        store = await SqliteStore.open(rules.with_name("riskbot.db"))
+        await commit(store, Alerts({"ratio": {"": firing(CRITICAL)}}))
+        await store.close()
+
+    asyncio.run(stopped())
+    before = {path.name: path.read_bytes() for path in rules.parent.iterdir()}
+
+    assert alerts(rules).exit_code == 0
+    after = {path.name: path.read_bytes() for path in rules.parent.iterdir()}
+    assert {name: after[name] for name in before} == before

@@ -1,0 +1,233 @@
+"""riskbot check: what would be watched, for people and for machines."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from riskbot.cli import common
+from riskbot.cli.check import command
+
+EXAMPLE = Path(__file__).parents[1] / "rules.example.toml"
+ENV = {
+    "OKX_API_KEY": "key-of-okx",
+    "OKX_API_SECRET": "secret-of-okx",
+    "OKX_API_PASSPHRASE": "passphrase-of-okx",
+    "RISKBOT_PHONE": "json://localhost",
+    "STATE_DIRECTORY": "/state",
+}
+RULES = """
+[[accounts]]
+name = "[main] :fire:"
+api_key = "key"
+api_secret = "secret"
+passphrase = "phrase"
+
+[receivers."[/] phone"]
+url = "json://localhost"
+
+[[rules]]
+name = "[/] margin [bold]"
+kind = "margin_ratio"
+below = { warning = "300%", critical = 1.5 }
+for = "1m30s"
+keep_firing_for = 0
+
+[[rules]]
+name = "equity"
+kind = "threshold"
+field = "adjEq"
+below = { warning = 123456.5, critical = 1e3 }
+
+[[rules]]
+name = "liab"
+kind = "change"
+field = "details.liab"
+rises_by = { warning = 0.5 }
+over = "1d"
+
+[[rules]]
+name = "debt"
+kind = "change"
+field = "details.liab"
+rises_by = { warning = "$10000", critical = "20000 USD" }
+over = "1h"
+
+[[rules]]
+name = "off"
+kind = "level"
+field = "details.twap"
+at_least = { warning = 1 }
+enabled = false
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.toml"
+    path.write_text(RULES)
+    path.chmod(0o600)
+    return path
+
+
+def check(*args: str | Path, **env: str) -> Result:
+    return CliRunner().invoke(command, list(map(str, args)), env={"COLUMNS": "", **ENV, **env})
+
+
+def rows(result: Result) -> dict[str, str]:
+    """The lines of the table by their first cell, in single spaces."""
+    _, _, table = result.stdout.partition("\n\n")
+    cells = [re.split("  +", line.strip()) for line in table.splitlines()]
+    return {first: " ".join(rest) for first, *rest in cells}
+
+
+def test_the_example_is_shown_plainly_with_a_line_for_each_rule() -> None:
+    result = check("-c", EXAMPLE)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    assert result.stdout.startswith(
+        f"{EXAMPLE} is right.\n"
+        "  accounts   main (global, every 1 s)\n"
+        "  receivers  phone (from info)\n"
+        "  state in   /state/riskbot.db\n"
+    )
+    said = rows(result)
+    assert said["margin ratio"] == "margin_ratio below info 10, warning 5, critical 3, emergency 1.5"
+    assert said["debt grows"] == "change details.liab rises by warning 10 %, critical 50 % in 1 h"
+    assert said["equity melts"] == "change adjEq falls by warning 15 %, critical 30 % in 10 min"
+    assert said["blind"] == "blind always on"
+
+
+def test_tiers_are_shown_exactly_in_their_unit_and_names_as_they_are(path: Path) -> None:
+    result = check("-c", path)
+
+    assert result.exit_code == 0
+    assert "[main] :fire: (global, every 1 s)\n  receivers  [/] phone (from info)\n" in result.stdout
+    said = rows(result)
+    assert said["[/] margin [bold]"] == "margin_ratio below warning 3, critical 1.5 for 1 min 30 s (falls after 0 s)"
+    assert said["equity"] == "threshold adjEq below warning $123,456.5, critical $1,000"
+    assert said["liab"] == "change details.liab rises by warning 0.5 in 1 d"
+    assert said["debt"] == "change details.liab rises by warning $10,000, critical $20,000 in 1 h"
+    assert said["off"] == "level off"
+
+
+def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
+    result = check("-c", path, "--json")
+    document: dict[str, Any] = json.loads(result.stdout)
+
+    rules = {rule["name"]: rule for rule in document.pop("rules")}
+    assert document == {
+        "accounts": [{"name": "[main] :fire:", "region": "global", "poll_every": 1.0}],
+        "receivers": [{"name": "[/] phone", "min_severity": "info"}],
+        "store": "/state/riskbot.db",
+        "warnings": [],
+    }
+    assert rules["debt"] == {
+        "name": "debt",
+        "kind": "change",
+        "enabled": True,
+        "field": "details.liab",
+        "tiers": {"warning": "10000", "critical": "20000"},
+        "unit": "USD",
+        "for": 0.0,
+        "keep_firing_for": 30.0,
+    }
+    assert {name: rule["unit"] for name, rule in rules.items()} == {
+        "[/] margin [bold]": "", "equity": "USD", "liab": "coin", "debt": "USD", "off": "level", "blind": "",
+    }  # fmt: skip
+    assert rules["off"]["enabled"] is False
+    assert check("-c", path, "--json").stdout == result.stdout
+
+
+def test_warnings_are_told_on_stderr_and_it_is_right_all_the_same(path: Path) -> None:
+    path.chmod(0o644)
+
+    result = check("-c", path)
+
+    assert result.exit_code == 0
+    hint = "api_key: others can read this file and the secret in it: chmod 600 rules.toml, or write ${NAME}"
+    assert result.stderr == f"warning: {path}:4: {hint}\n"
+    assert json.loads(check("-c", path, "--json").stdout)["warnings"] == [f"{path}:4: {hint}"]
+
+
+def test_a_bad_url_and_a_bad_rule_are_told_together(path: Path) -> None:
+    path.write_text(RULES.replace("json://localhost", "tgrm://secret-token/chat").replace("1d", "1 day"))
+
+    result = check("-c", path)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        f"{path}:9: url: unknown service tgrm://; did you mean tgram://?",
+        f'{path}:29: over: not a duration: write "90s", "1h30m" or "7d"',
+        "2 mistakes; nothing was started.",
+    ]
+
+
+def test_a_single_mistake_is_counted_as_one(tmp_path: Path) -> None:
+    result = check("-c", tmp_path / "no.toml")
+
+    assert result.exit_code == 2
+    assert result.stderr.endswith("\n1 mistake; nothing was started.\n")
+
+
+def test_columns_are_kept_where_they_are_asked_for(path: Path) -> None:
+    assert max(map(len, check("-c", path, COLUMNS="60").stdout.partition("\n\n")[2].splitlines())) <= 60
+
+
+def test_a_terminal_gets_colours_and_its_own_width() -> None:
+    out = common.console(force_terminal=True, width=50, file=io.StringIO(), color_system="standard")
+    table = common.table("severity")
+    table.add_row("critical", style=common.STYLES["critical"])
+    out.print(table)
+
+    assert out.width == 50
+    assert "\x1b[31mcritical" in out.file.getvalue()
+
+
+def test_the_built_program_checks_a_file(path: Path) -> None:
+    program = Path(sys.executable).with_name("riskbot")
+    run = subprocess.run([program, "check"], cwd=path.parent, capture_output=True, text=True, check=True, env=ENV)
+
+    assert run.stdout.startswith("rules.toml is right.\n")
+    assert run.stderr == ""
+
+
+# ---------------------------------------------------------------- what the commands share
+
+
+def test_all_secrets_of_a_file_are_known(path: Path) -> None:
+    path.write_text(RULES.replace("json://localhost", "tgram://123456:token-of-bot/987654"))
+
+    found = common.secrets(common.load(path))
+
+    assert {"key", "secret", "phrase", "token-of-bot", "tgram://123456:token-of-bot/987654"} <= set(found)
+
+
+def test_log_lines_carry_their_time_unless_the_journal_adds_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("riskbot")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    try:
+        monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+        common.log_to_stderr(logging.Formatter)
+        logger.info("watching")
+        monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+        common.log_to_stderr(logging.Formatter)
+        logger.info("watching")
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d .* INFO watching", first)
+    assert second == "INFO watching"

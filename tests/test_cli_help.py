@@ -1,0 +1,76 @@
+"""--help: quick, complete, and with the exit codes."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from riskbot.cli import COMMANDS, main
+
+HEAVY = ("pydantic", "aiohttp", "apprise", "rich", "msgspec", "asyncio", "sqlite3", "tree_sitter")
+PROBE = f"""
+import json, sys
+from riskbot.cli import main
+try:
+    main(sys.argv[1:], prog_name="riskbot")
+finally:
+    print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]), file=sys.stderr)
+"""
+PROGRAM = Path(sys.executable).with_name("riskbot")
+
+
+def loaded(*args: str) -> list[str]:
+    """The heavy packages that were imported by it."""
+    command = [sys.executable, "-c", PROBE, *args]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env={})
+    assert "riskbot" in run.stdout
+    return json.loads(run.stderr)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["check", "--help"], ["alerts", "--help"]], ids=" ".join)
+def test_a_look_at_the_program_loads_nothing_heavy(args: list[str]) -> None:
+    assert loaded(*args) == []
+
+
+def test_help_takes_less_than_100_ms_of_processor_time() -> None:
+    def spent() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([PROGRAM, "--help"], capture_output=True, check=True, env={})
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    assert min(spent() for _ in range(5)) < 0.1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_tells_what_it_does_and_its_exit_codes(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+
+    assert result.exit_code == 0
+    assert "Exit codes: 0 " in result.stdout
+    assert "2 " in result.stdout.rpartition("Exit codes:")[2]
+
+
+def test_help_lists_every_command_and_the_exit_codes() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+
+    assert all(f"  {name} " in result.stdout for name in COMMANDS)
+    assert "Exit codes: 0 well, 1 failed, 2 usage or configuration." in result.stdout
+
+
+@pytest.mark.parametrize("args", [["chekc"], ["check", "--jsn"], ["check", "more"]], ids=" ".join)
+def test_wrong_usage_ends_with_exit_code_2(args: list[str]) -> None:
+    result = CliRunner().invoke(main, args)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: " in result.stderr
+
+
+def test_a_misspelt_option_is_answered_with_the_one_that_was_meant() -> None:
+    assert "--json" in CliRunner().invoke(main, ["check", "--jsn"]).stderr

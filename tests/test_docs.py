@@ -1,0 +1,135 @@
+"""What the docs say is so: every TOML block loads, every command runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from riskbot import plugins, settings
+from riskbot.cli import COMMANDS
+from riskbot.rules import Rule
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "riskbot/ARCHITECTURE.md").read_text(encoding="utf-8")
+KINDS = plugins.kinds(plugins.manager())
+ENV = {
+    "OKX_API_KEY": "a key",
+    "OKX_API_SECRET": "a secret",
+    "OKX_API_PASSPHRASE": "a passphrase",
+    "RISKBOT_PHONE": "json://127.0.0.1:1/",
+}
+ACCOUNT = """
+[[accounts]]
+name = "main"
+api_key = "${OKX_API_KEY}"
+api_secret = "${OKX_API_SECRET}"
+passphrase = "${OKX_API_PASSPHRASE}"
+
+[receivers.phone]
+url = "${RISKBOT_PHONE}"
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_every_toml_block_of_the_readme_loads(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(block if "[[accounts]]" in block else ACCOUNT + block)
+    config = settings.load(path, KINDS, ENV)
+    assert len(config.rules) == block.count("[[rules]]") + ("blind" not in block)
+
+
+HOW_TRIED = {
+    "make demo": "here, and the demo by test_cli_demo.py",
+    "make test": "here; it is what runs this test",
+    "cp rules.example.toml rules.toml": "test_the_set_up_of_the_readme_works",
+    "export OKX_API_KEY=… OKX_API_SECRET=… OKX_API_PASSPHRASE=…": "test_the_set_up_of_the_readme_works",
+    "export RISKBOT_PHONE=tgram://BOT_TOKEN/CHAT_ID": "test_the_set_up_of_the_readme_works",
+    ".venv/bin/riskbot check": "test_the_set_up_of_the_readme_works",
+    ".venv/bin/riskbot run": "test_program.py",
+    "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so",
+    "riskbot simulate crash --speed 10 --port 8900": "test_cli_simulate.py",
+    "curl -d 'html=502' http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
+    "curl -X DELETE http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
+}
+"""Every command of the README and the test that runs it."""
+
+
+def test_every_command_of_the_readme_is_tried() -> None:
+    commands = {line.strip()[2:] for block in blocks("console") for line in block.splitlines() if "$ " in line[:6]}
+    assert commands == HOW_TRIED.keys()
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "clean"])
+def test_make_has_what_the_docs_name(target: str) -> None:
+    shown = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout
+
+
+def test_ci_runs_the_readmes_test_command_and_nothing_else() -> None:
+    lines = (ROOT / ".ci/run").read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith(("#", "set ", "cd "))] == ["make test"]
+
+
+def riskbot(*words: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).parent / "riskbot"
+    return subprocess.run([str(program), *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_set_up_of_the_readme_works(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_bytes((ROOT / "rules.example.toml").read_bytes())
+    env = ENV | {"RISKBOT_PHONE": "tgram://123456789:abcdefg_hijklmnop/12315544/"}
+    shown = riskbot("check", cwd=tmp_path, env=env)
+    assert shown.returncode == 0, shown.stderr
+    assert "margin ratio" in shown.stdout
+
+
+def test_the_mistakes_that_the_readme_shows_are_told_so(tmp_path: Path) -> None:
+    shown = next(block for block in blocks("console") if "$ riskbot check" in block).splitlines()[1:]
+    account = ACCOUNT.lstrip("\n").splitlines()
+    account.insert(5, 'regon = "eea"')
+    lines = ["", *account]
+    lines += [""] * (16 - len(lines)) + [
+        "[[rules]]",
+        'name = "ratio"',
+        'kind = "margin_ratio"',
+        "below = { warnig = 5 }",
+    ]
+    (tmp_path / "rules.toml").write_text("\n".join(lines))
+    told = riskbot("check", cwd=tmp_path, env=ENV)
+    assert told.returncode == 2
+    assert told.stderr.splitlines() == shown
+
+
+def test_the_readme_lists_every_kind_key_and_command() -> None:
+    for kind, found in KINDS.items():
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{kind}` |"))
+        own = {field.alias or name for name, field in found.model_fields.items() if name not in Rule.model_fields}
+        assert {key for key in own if f"`{key}`" not in row} == set()
+    common = {field.alias or name for name, field in Rule.model_fields.items()} - {"name", "kind"}
+    assert {key for key in common if f"`{key}`" not in README} == set()
+    assert {name for name in COMMANDS if f"| `riskbot {name}` |" not in README} == set()
+
+
+def test_the_map_of_the_architecture_names_every_module() -> None:
+    modules = {path.name for path in (ROOT / "riskbot").glob("*.py")} - {"__init__.py"}
+    assert {name for name in modules if f"`{name}`" not in ARCHITECTURE} == set()
+    folders = {path.parent.name for path in (ROOT / "riskbot").glob("*/__init__.py")}
+    assert {name for name in folders if f"`{name}/" not in ARCHITECTURE} == set()
+    named = set(re.findall(r"`([a-z_/]+\.py)`", ARCHITECTURE))
+    there = {path.relative_to(ROOT / "riskbot").as_posix() for path in (ROOT / "riskbot").rglob("*.py")}
+    assert {name for name in named if not any(path.endswith(name) for path in there)} == set()
+
+
+def test_no_file_names_a_url_or_host_in_the_lock() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "--hash=sha256:" in lock
+    assert re.findall(r"https?://|index-url|find-links", lock) == []

@@ -1,0 +1,80 @@
+"""riskbot's own state, judged by the same machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from riskbot import engine
+from riskbot.health import Health, Problem, Problems
+from riskbot.history import History
+from riskbot.model import Alerts, Severity, View
+from riskbot.rules import measure, tell
+from riskbot.snapshot import Snapshot
+
+OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
+HEALTH = Health.model_validate({"name": "health", "kind": "health"})
+
+
+def said(problems: Problems, now: float, told: tuple[str, ...] = ()) -> dict[str, tuple[int, str]]:
+    return {r.ccy: (int(r.value), r.note) for r in problems.measured(now, told).readings}
+
+
+@pytest.mark.parametrize(
+    ("now", "severity"), [(99, OK), (119.9, OK), (120, WARNING), (299.9, WARNING), (300, CRITICAL)]
+)
+def test_a_problem_gets_worse_while_it_lasts(now: float, severity: Severity) -> None:
+    assert Problem(100, "why", 20, 200).severity(now) == severity
+
+
+def test_a_problem_that_comes_again_has_lasted_since_the_first_time() -> None:
+    problems = Problems()
+    problems.fail("store", Problem(100, "disk full", 60, 200))
+    problems.fail("store", Problem(150, "read-only", 20, 300))
+
+    assert said(problems, 119) == {"store": (OK, "read-only")}
+    assert said(problems, 120) == {"store": (WARNING, "read-only")}
+    assert said(problems, 300) == {"store": (CRITICAL, "read-only")}
+    assert "store" in problems
+
+
+def test_what_works_again_reads_as_well() -> None:
+    problems = Problems()
+    problems.fail("store", Problem(100, "disk full", 0, 0))
+    problems.clear("store")
+    problems.clear("never failed")
+
+    assert said(problems, 500) == {"store": (OK, "")}
+    assert "store" not in problems
+    problems.fail("store", Problem(500, "again", 10, 20))
+    assert said(problems, 505) == {"store": (OK, "again")}
+
+
+def test_what_is_told_from_before_a_restart_reads_as_well() -> None:
+    assert said(Problems(), 5, ("delivery to phone", "b")) == {"b": (OK, ""), "delivery to phone": (OK, "")}
+
+
+def test_a_failing_part_is_told_and_so_is_its_recovery() -> None:
+    problems, alerts, told = Problems(), Alerts(), []
+    problems.fail("the store", Problem(1000, "disk full", 0, 5))
+    for now in range(1000, 1060):
+        if now == 1010:
+            problems.clear("the store")
+        done = engine.step("riskbot", [HEALTH], alerts, {"health": problems.measured(now, ())}, now)
+        alerts = done.alerts
+        told += [(e.at, e.after, HEALTH.say(e)) for e in done.events]
+
+    assert told == [
+        (1000, WARNING, "the store is failing"),
+        (1005, CRITICAL, "the store is failing"),
+        (1040, OK, "the store works again"),
+    ]
+
+
+def test_its_words_carry_the_reason_and_nothing_is_read_from_an_account() -> None:
+    problems = Problems()
+    problems.fail("the store", Problem(0, "disk full", 0, 5))
+    view = View("riskbot", 0, Snapshot({"details": []}), History())
+    event = engine.step("riskbot", [HEALTH], Alerts(), {"health": problems.measured(0, ())}, 0).events[0]
+
+    assert tell(HEALTH, view, event) == ("the store is failing", ["disk full"])
+    assert measure(HEALTH, view).readings == ()

@@ -1,0 +1,322 @@
+"""What a valid rules file becomes: secrets filled in, defaults added, doubts told as warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from riskbot import plugins
+from riskbot.settings import Config, ConfigError, find_db, load
+
+EXAMPLE = Path(__file__).parents[1] / "rules.example.toml"
+KINDS = plugins.kinds(plugins.manager())
+ENV = {
+    "OKX_API_KEY": "key-of-okx",
+    "OKX_API_SECRET": "secret-of-okx",
+    "OKX_API_PASSPHRASE": "passphrase-of-okx",
+    "RISKBOT_PHONE": "json://localhost",
+}
+ACCOUNT = """
+[[accounts]]
+name = "{}"
+api_key = "${{OKX_API_KEY}}"
+api_secret = "${{OKX_API_SECRET}}"
+passphrase = "${{OKX_API_PASSPHRASE}}"
+"""
+MAIN = ACCOUNT.format("main")
+PHONE = """
+[receivers.phone]
+url = "${RISKBOT_PHONE}"
+"""
+SIREN = """
+[receivers.siren]
+url = "json://localhost"
+min_severity = "emergency"
+"""
+RATIO = """
+[[rules]]
+name = "ratio"
+kind = "margin_ratio"
+below = { warning = 5, critical = 3 }
+"""
+
+Make = Callable[..., Config]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Loads a rules file of this text; `env` adds to what is set."""
+
+    def make(text: str, mode: int = 0o600, **env: str) -> Config:
+        path = tmp_path / "rules.toml"
+        path.write_text(text)
+        path.chmod(mode)
+        return load(path, KINDS, {**ENV, **env})
+
+    return make
+
+
+def warned(config: Config) -> list[str]:
+    return [str(warning).rpartition("rules.toml:")[2] for warning in config.warnings]
+
+
+def test_the_example_is_right_and_each_of_its_rules_is_on() -> None:
+    config = load(EXAMPLE, KINDS, ENV)
+
+    assert config.warnings == ()
+    assert {rule.kind for rule in config.rules} <= set(KINDS)
+    assert all(rule.enabled and rule.ladder().rungs for rule in config.rules)
+    assert [rule.name for rule in config.rules][:5] == [
+        "margin ratio", "forced repayment", "collateral conversion", "debt grows", "equity melts",
+    ]  # fmt: skip
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STATE_DIRECTORY", "/state")
+
+    assert load(EXAMPLE, KINDS).accounts[0].api_key.get_secret_value() == "key-of-okx"
+    assert find_db(EXAMPLE) == Path("/state/riskbot.db")
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def url_of(config: Config) -> str:
+    return config.receivers["phone"].url.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("tgram://${A}/${B}", "tgram://a-a/${A}"),
+        ("${A}${B}", "a-a${A}"),
+        ("$${A}", "$a-a"),
+        ("$A {A} $", "$A {A} $"),
+        ("{${A}}", "{a-a}"),
+        ("json://file:x", "json://file:x"),
+        ("plain", "plain"),
+    ],
+)
+def test_variables_are_filled_in_once_wherever_they_stand(make: Make, written: str, meant: str) -> None:
+    config = make(f'{MAIN}[receivers.phone]\nurl = "{written}"\n', A="a-a", B="${A}")
+
+    assert url_of(config) == meant
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        ("token", "token"),
+        ("token\n", "token"),
+        ("token\r\n", "token"),
+        ("\ufefftoken\n", "token"),
+        (" token \n\n", " token \n"),
+        ("${A}", "${A}"),
+    ],
+)
+def test_a_secret_of_a_file_loses_one_line_break(make: Make, tmp_path: Path, content: str, secret: str) -> None:
+    (tmp_path / "token").write_bytes(content.encode())
+
+    for reference in ("file:token", f"file:{tmp_path}/token"):
+        assert url_of(make(f'{MAIN}[receivers.phone]\nurl = "{reference}"\n')) == secret
+
+
+def test_a_secret_may_lie_at_home(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("token")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert url_of(make(f'{MAIN}[receivers.phone]\nurl = "file:~/token"\n')) == "token"
+
+
+def test_a_credential_of_systemd_is_read(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "phone").write_text("token\n")
+
+    config = make(f'{MAIN}[receivers.phone]\nurl = "credential:phone"\n', CREDENTIALS_DIRECTORY=str(tmp_path))
+
+    assert url_of(config) == "token"
+
+
+def test_a_missing_credential_is_told(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"9: can't read the secret in '.*/phone': No such file"):
+        make(f'{MAIN}\n[receivers.phone]\nurl = "credential:phone"\n', CREDENTIALS_DIRECTORY=str(tmp_path))
+
+
+def test_what_fails_for_want_of_a_secret_is_told_once(make: Make) -> None:
+    names = ACCOUNT.format("${A}") + ACCOUNT.format("${B}")
+
+    with pytest.raises(ConfigError) as caught:
+        make(f'{names}region = "${{C}}"\n{PHONE}')
+
+    assert [problem.text for problem in caught.value.problems] == [
+        f"the environment variable {name} is not set" for name in "ABC"
+    ]
+
+
+# ---------------------------------------------------------------- what a file becomes
+
+
+def test_values_are_typed_and_have_defaults(make: Make) -> None:
+    account = f'{MAIN}base_url = "http://127.0.0.1:8080/"\npoll_every = "500ms"\nccy = ["BTC"]\n'
+    config = make(f'{account}{PHONE}min_severity = "critical"\n')
+
+    (main,) = config.accounts
+    assert (main.base_url, main.poll_every, main.ccy, main.demo) == ("http://127.0.0.1:8080/", 0.5, ("BTC",), False)
+    assert config.receivers["phone"].severity.label == "critical"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://okx.example", "https://[2001:db8::1]:8443/base", "http://[::1]:1", "http://LOCALHOST"]
+)
+def test_another_base_url_may_be_secure_or_of_this_machine(make: Make, url: str) -> None:
+    assert make(f'{MAIN}base_url = "{url}"\n{PHONE}').accounts[0].base_url == url
+
+
+def names(config: Config, kind: str) -> list[tuple[str, Any]]:
+    return [(rule.name, rule.accounts) for rule in config.rules if rule.kind == kind]
+
+
+def test_blindness_is_watched_even_if_the_file_says_nothing(make: Make) -> None:
+    assert names(make(MAIN + PHONE + RATIO), "blind") == [("blind", None)]
+
+
+def test_a_tuned_blind_rule_stands_alone(make: Make) -> None:
+    rule = '[[rules]]\nname = "no sight"\nkind = "blind"\nafter = "5s"\n'
+
+    assert names(make(MAIN + PHONE + rule), "blind") == [("no sight", None)]
+
+
+def test_a_blind_rule_for_some_accounts_leaves_the_default_to_the_others(make: Make) -> None:
+    rule = '[[rules]]\nname = "blind"\nkind = "blind"\nafter = "5s"\naccounts = ["two"]\n'
+    accounts = MAIN + ACCOUNT.format("two")
+
+    assert names(make(accounts + PHONE + rule), "blind") == [("blind", ("two",)), ("blind 2", ("main",))]
+
+
+def test_a_name_that_is_taken_is_not_given_to_a_default(make: Make) -> None:
+    rules = RATIO.replace("ratio", "blind", 1) + RATIO.replace("ratio", "blind 2", 1)
+
+    assert names(make(MAIN + PHONE + rules), "blind") == [("blind 3", None)]
+
+
+def test_a_rule_that_is_off_is_kept_and_watches_nothing(make: Make) -> None:
+    config = make(MAIN + PHONE + RATIO + "enabled = false\n" + RATIO.replace('"ratio"', '"other"'))
+
+    assert [(rule.name, rule.watches("main")) for rule in config.rules] == [
+        ("ratio", False), ("other", True), ("blind", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("store", "env", "db"),
+    [
+        ("", {}, "{folder}/riskbot.db"),
+        ('[store]\npath = "data/risk.db"', {}, "{folder}/data/risk.db"),
+        ('[store]\npath = "/data/risk.db"', {}, "/data/risk.db"),
+        ('[store]\npath = "~/risk.db"', {}, "/home/trader/risk.db"),
+        ('[store]\npath = "~nobody-knows/risk.db"', {}, "{folder}/~nobody-knows/risk.db"),
+        ('[store]\npath = "${NAME}.db"', {"NAME": "risk"}, "{folder}/risk.db"),
+        ("", {"STATE_DIRECTORY": "/var/lib/riskbot"}, "/var/lib/riskbot/riskbot.db"),
+        ("", {"STATE_DIRECTORY": "/var/lib/riskbot:/var/lib/other"}, "/var/lib/riskbot/riskbot.db"),
+        ('[store]\npath = "/data/risk.db"', {"STATE_DIRECTORY": "/var/lib/riskbot"}, "/data/risk.db"),
+    ],
+)
+def test_the_store_lies_beside_the_file_or_where_it_is_told(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, env: dict[str, str], db: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/trader")
+
+    config = make(f"{store}\n{MAIN}{PHONE}", **env)
+
+    assert config.db == Path(db.format(folder=tmp_path))
+    assert find_db(tmp_path / "rules.toml", env) == config.db
+
+
+def test_the_store_is_found_without_keys_and_in_spite_of_wrong_rules(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text('accounts = 3\n[[rules]]\nkind = "x"\n[store]\npath = "x.db"\n')
+
+    assert find_db(path, {}) == tmp_path / "x.db"
+
+
+def test_a_wrong_store_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text('[store]\npath = "${NO}"\npaht = "x"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        find_db(path, {})
+
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{path}:2: the environment variable NO is not set",
+        f'{path}:3: unknown key "paht"; did you mean "path"?',
+    ]
+
+
+# ---------------------------------------------------------------- warnings
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_literal_key_that_others_can_read_is_warned_of(make: Make, mode: int) -> None:
+    text = MAIN.replace("${OKX_API_SECRET}", "literal") + PHONE + RATIO
+
+    hint = "5: api_secret: others can read this file and the secret in it: chmod 600 rules.toml, or write ${NAME}"
+    assert warned(make(text, mode)) == [hint]
+    assert warned(make(text, 0o600)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "open_secret"),
+    [
+        ("tgram://123:token/456", True),
+        ("mailto://me:word@example.org", True),
+        ("json://localhost?token=x", True),
+        ("json://localhost:8080/", False),
+        ("tgram://${OKX_API_KEY}/456", False),
+        ("file:token", False),
+    ],
+)
+def test_a_literal_token_in_a_url_is_warned_of(make: Make, tmp_path: Path, url: str, *, open_secret: bool) -> None:
+    (tmp_path / "token").write_text("json://localhost")
+
+    said = warned(make(f'{MAIN}\n[receivers.phone]\nurl = "{url}"\n{RATIO}', 0o644))
+
+    assert [text[:8] for text in said] == (["9: url: "] if open_secret else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        (PHONE, ["1: no rule is on: only blindness will be told"]),
+        (f'{PHONE}min_severity = "critical"\n{RATIO}', []),
+        (f"{PHONE}{RATIO}enabled = false\n", ["11: no rule is on: only blindness will be told"]),
+        (
+            f'{PHONE}[[rules]]\nname = "b"\nkind = "blind"\n',
+            ["10: no rule is on: only blindness will be told"],
+        ),
+        (
+            f"{PHONE}{RATIO}accounts = []\nccy = []\nreceivers = []\n",
+            [
+                "15: accounts = [] leaves nothing over: the rule will never be told; name some",
+                "16: ccy = [] leaves nothing over: the rule will never be told; name some",
+                "17: receivers = [] leaves nothing over: the rule will never be told; name some",
+            ],
+        ),
+        (
+            f'{PHONE}min_severity = "emergency"\n{RATIO}',
+            [
+                "8: critical alerts are told to nobody: each min_severity is above them",
+                "12: told to nobody: its worst tier is critical, and each min_severity is above that",
+            ],
+        ),
+        (
+            f'{PHONE}{SIREN}{RATIO}receivers = ["siren"]',
+            ["15: told to nobody: its worst tier is critical, and each min_severity is above that"],
+        ),
+    ],
+)  # fmt: skip
+def test_danger_that_nobody_would_hear_of_is_warned_of(make: Make, text: str, warnings: list[str]) -> None:
+    assert warned(make(MAIN + text)) == warnings
