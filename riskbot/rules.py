@@ -67,6 +67,8 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 """Seconds; a trader writes `"90s"`, `"1h30m"`, `"7d"`."""
 Number = Annotated[Decimal, BeforeValidator(parse_number)]
 """An exact number; `3.0` and `"300%"` are the same."""
+Currency = Annotated[str, AfterValidator(str.upper)]
+"""As OKX spells it, in capitals."""
 TierName = Literal["info", "warning", "critical", "emergency"]
 Worse = Literal["above", "below"]
 
@@ -216,8 +218,8 @@ class Rule(BaseModel):
         Decimal("0.05"), ge=0, le=1, description="Share of the entry to come back before leaving."
     )
     accounts: tuple[str, ...] | None = Field(None, description="Only these accounts.")
-    ccy: tuple[str, ...] | None = Field(None, description="Only these currencies.")
-    except_ccy: tuple[str, ...] = Field((), description="Not these currencies.")
+    ccy: tuple[Currency, ...] | None = Field(None, description="Only these currencies.")
+    except_ccy: tuple[Currency, ...] = Field((), description="Not these currencies.")
     flap: Flap = Field(Flap(), description="When changes come too often: rises are told, falls wait until it is calm.")
     receivers: tuple[str, ...] | None = Field(None, description="Told to these receivers only.")
     enabled: bool = True

@@ -174,6 +174,8 @@ class Watch:
         self._failures: list[SourceError] = []
         self._resume = 0.0
         self._defects: set[str] = set()
+        self._eyes = next((rule.name for rule in judge.rules if rule.SEES_OUTAGE), "")
+        self._fenced = False
         self._task: asyncio.Task[None] | None = None
 
     async def load(self, store: Store) -> None:
@@ -186,25 +188,36 @@ class Watch:
         self.seen = max(seen, self._judge.alerts.seen)
 
     def beat(self) -> None:
-        """Start a poll, unless the last has not ended or the exchange asked for patience."""
+        """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
         if self._task is not None and not self._task.done():
             self.missed += 1
-        elif self._clock.now() >= self._resume:
-            self._task = asyncio.create_task(self.poll(), name=f"poll {self.account}")
+            return
+        turn = self.poll if self._clock.now() >= self._resume else self.wait
+        self._task = asyncio.create_task(turn(), name=f"turn of {self.account}")
 
     async def poll(self) -> None:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
+        await self._guarded(self._turn)
+        self.polls += 1
+
+    async def wait(self) -> None:
+        """A turn without asking: blindness grows by the second, also while polls are far between. Never raises."""
+        await self._guarded(self._stay_blind)
+
+    async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._turn()
+            if self._fenced:
+                await self._judge.load(self._clock.now())
+                self._fenced = False
+            await turn()
         except Fenced:
             log.error("%s: somebody else has written its state; taking up theirs", self.account)  # noqa: TRY400 - known
-            await self._judge.load(self._clock.now())
+            self._fenced = True
         except Exception as error:  # a mistake of riskbot itself: told, and the watch goes on
             log.exception("%s: the watch stumbled", self.account)
-            self._problems.fail(self._part, Problem(self._clock.now(), f"{type(error).__name__}: {error}", 0.0, 15.0))
+            self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
         else:
             self._problems.clear(self._part)
-        self.polls += 1
 
     async def _turn(self) -> None:
         try:
@@ -261,9 +274,12 @@ class Watch:
             log.warning("%s: can't see the account: %s", self.account, error.why)
         self._failures = [*self._failures[-99:], error]
         self._resume = now + self._patience(error)
-        view = View(
-            self.account, now, self._snapshot, self.history, self._info, self._outage(error), self._judge.alerts
-        )
+        await self._stay_blind()
+
+    async def _stay_blind(self) -> None:
+        """Judge that nothing is seen, and for how long by now."""
+        now, outage = self._clock.now(), self._outage(self._failures[-1])
+        view = View(self.account, now, self._snapshot, self.history, self._info, outage, self._judge.alerts)
         await self._judge.judge(self._ask(view), view, self._max_gap)
 
     def _outage(self, error: SourceError) -> Outage:
@@ -279,7 +295,7 @@ class Watch:
             return SLOW_EVERY if count > 1 else 0.0
         if error.remedy is not Remedy.BACK_OFF:
             return 0.0
-        near = self._judge.alerts.exposed or self._judge.alerts.open()
+        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._eyes)
         wait = min(BACK_OFF_FROM * 2 ** min(count - 1, 10), BACK_OFF_NEAR_DANGER if near else BACK_OFF_TO)
         return float(wait * random.uniform(0.5, 1.0))
 

@@ -233,6 +233,21 @@ async def test_that_the_exchange_has_frozen_the_account_is_told_at_once(desk: De
     assert await desk.titles() == ["EMERGENCY · main · can't see the account"]
 
 
+async def test_blindness_is_told_in_time_though_polls_are_far_between(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.error = SourceError("OKX is busy", Remedy.BACK_OFF)
+    for _ in range(5):
+        await desk.poll(0)
+    desk.watch._resume = desk.hands.clock.now() + 60
+    polls = desk.watch.polls
+    desk.hands.turn(16)
+    desk.watch.beat()
+    assert desk.watch._task
+    await desk.watch._task
+    assert desk.watch.polls == polls
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+
+
 @pytest.mark.parametrize(("owes", "longest"), [("0", 60.0), ("1000", 10.0)])
 async def test_it_backs_off_but_not_far_when_danger_is_near(owes: str, longest: float) -> None:
     desk = await Desk().load()
