@@ -1,0 +1,36 @@
+"""rules.toml: accounts, receivers, store and rules, validated together; every mistake with its line.
+
+A value may refer to a secret instead of holding it; all of them are filled in before validation:
+
+- `${NAME}`, anywhere in a text and more than once: an environment variable.
+- `file:PATH`, the whole text: a file's content without its last line break; a relative path starts at the rules file.
+- `credential:NAME`, the whole text: the same of systemd's LoadCredential.
+
+What was filled in is not looked at again. There is no escape: a secret that has `${` in it belongs in a variable or a
+file. No message repeats a value, unless it is nearly a word that riskbot knows.
+"""
+
+from __future__ import annotations
+
+from riskbot.settings.loading import find_db, load
+from riskbot.settings.model import (
+    SELF,
+    AccountSettings,
+    Config,
+    ConfigError,
+    Problem,
+    ReceiverSettings,
+    StoreSettings,
+)
+
+__all__ = [
+    "SELF",
+    "AccountSettings",
+    "Config",
+    "ConfigError",
+    "Problem",
+    "ReceiverSettings",
+    "StoreSettings",
+    "find_db",
+    "load",
+]

@@ -1,0 +1,174 @@
+"""Reading a rules file and validating all of it at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from riskbot.rules import Rule
+from riskbot.settings.doubts import open_secrets, unheard
+from riskbot.settings.mistakes import SYNTAX, explain, located, no_such
+from riskbot.settings.model import Config, ConfigError, File, Loc, Problem, StoreSettings, named, tables
+from riskbot.settings.secrets import Secrets, home, reason
+
+
+def load(
+    path: Path,
+    kinds: Mapping[str, type[Rule]],
+    env: Mapping[str, str] | None = None,
+    check_url: Callable[[str], None] | None = None,
+) -> Config:
+    """Read and validate a rules file. Raises ConfigError with every mistake in it.
+
+    kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
+    check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
+    """
+    env = os.environ if env is None else env
+    source = _read(path)
+    document = _parse(path, source)
+    secrets = Secrets(path.parent, env)
+    filled = secrets.fill(document)
+    problems = secrets.problems
+    file = _sections(filled, problems)
+    rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
+    problems += [*_absent(filled), *_doubles(filled), *_strangers(filled), *_bad_urls(filled, check_url)]
+    if problems or file is None:
+        raise ConfigError(located(path, source, problems))
+    doubts = [*open_secrets(path, document), *unheard(file.receivers, rules)]
+    everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
+    warnings = tuple(located(path, source, doubts))
+    return Config(file.accounts, file.receivers, everything, _db(path, file.store, env), warnings)
+
+
+def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:
+    """Where the store of a rules file is, without its keys and rules: to look at what is, nobody needs a secret.
+
+    Raises ConfigError.
+    """
+    env = os.environ if env is None else env
+    source = _read(path)
+    secrets = Secrets(path.parent, env)
+    filled = secrets.fill({key: value for key, value in _parse(path, source).items() if key == "store"})
+    file = _sections(filled, secrets.problems)
+    if secrets.problems or file is None:
+        raise ConfigError(located(path, source, secrets.problems))
+    return _db(path, file.store, env)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        hint = "not found; copy rules.example.toml and edit it, or give --config FILE"
+        raise ConfigError([Problem(str(path), hint)]) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem(str(path), f"can't read it: {reason(error)}")]) from None
+
+
+def _parse(path: Path, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).partition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        at = int(line[1]) if line else len(source.splitlines())
+        plain = next((words for start, words in SYNTAX if message.startswith(start)), message)
+        text = f"not valid TOML: {plain.strip()}"
+    except ValueError:  # Python refuses whole numbers of thousands of digits
+        lines = source.split("\n")
+        at, text = lines.index(max(lines, key=len)) + 1, "a number has too many digits"
+    except RecursionError:
+        at, text = 1, "brackets in brackets in brackets: too deep"
+    raise ConfigError([Problem(f"{path}:{at}", text)])
+
+
+def _db(path: Path, store: StoreSettings, env: Mapping[str, str]) -> Path:
+    folder = env.get("STATE_DIRECTORY", "").partition(":")[0] or path.resolve().parent
+    return Path(folder) / home(store.path)
+
+
+def _sections(document: dict[str, Any], problems: list[Loc]) -> File | None:
+    try:
+        return File.model_validate(document)
+    except ValidationError as error:
+        problems += [Loc(detail["loc"], explain(detail, File)) for detail in error.errors(include_url=False)]
+        return None
+
+
+def _rule(i: int, entry: dict[str, Any], kinds: Mapping[str, type[Rule]], problems: list[Loc]) -> Rule | None:
+    loc = ("rules", i)
+    word = entry.get("kind")
+    kind = kinds.get(word) if isinstance(word, str) else None
+    if kind is None:
+        known = f"one of {', '.join(sorted(kinds))}"
+        problems.append(Loc((*loc, "kind"), no_such("kind", word, kinds) if word else f"kind is missing; {known}"))
+        return None
+    try:
+        return kind.model_validate(entry)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems += [Loc((*loc, *detail["loc"]), explain(detail, kind)) for detail in details]
+    except Exception as error:  # noqa: BLE001 - a plugin's kind may raise anything; its text may hold a value
+        problems.append(Loc(loc, f'the kind "{word}" fails at these values: {type(error).__name__}'))
+    return None
+
+
+def _absent(document: dict[str, Any]) -> Iterator[Loc]:
+    for section, example in (("accounts", "[[accounts]]"), ("receivers", "[receivers.phone]")):
+        if not document.get(section):
+            yield Loc((section,), f"no {section}: add at least one {example}")
+
+
+def _doubles(document: dict[str, Any]) -> Iterator[Loc]:
+    """Names used twice."""
+    for section in ("accounts", "rules"):
+        seen: set[str] = set()
+        for i, item in tables(document, section):
+            name = item.get("name")
+            if isinstance(name, str) and name in seen:
+                yield Loc((section, i, "name"), f"name: one of the {section} above has it already; give another")
+            elif isinstance(name, str):
+                seen.add(name)
+
+
+def _strangers(document: dict[str, Any]) -> Iterator[Loc]:
+    """Rules that name an account or a receiver that is not there."""
+    accounts = [account["name"] for _, account in tables(document, "accounts") if "name" in account]
+    for key, found in (("accounts", accounts), ("receivers", named(document, "receivers"))):
+        known = [str(word) for word in found]
+        for i, entry in tables(document, "rules"):
+            words = entry.get(key)
+            for j, word in enumerate(words if isinstance(words, list) else ()):
+                if known and word not in known:
+                    yield Loc(("rules", i, key, j), no_such(key.removesuffix("s"), word, known))
+
+
+def _bad_urls(document: dict[str, Any], check_url: Callable[[str], None] | None) -> Iterator[Loc]:
+    for name, receiver in named(document, "receivers").items():
+        url = receiver.get("url") if isinstance(receiver, dict) else None
+        if check_url and url and isinstance(url, str):
+            try:
+                check_url(url)
+            except ValueError as error:
+                yield Loc(("receivers", name, "url"), f"url: {error}")
+
+
+def _with_defaults(rules: tuple[Rule, ...], kinds: Mapping[str, type[Rule]], accounts: list[str]) -> tuple[Rule, ...]:
+    """Kinds that are always on get a rule with their defaults for the accounts that the file has none for."""
+    for word, kind in kinds.items():
+        own = [rule for rule in rules if isinstance(rule, kind)]
+        left = [name for name in accounts if not any(rule.watches(name) for rule in own)]
+        if kind.ALWAYS_ON and left:
+            names = {rule.name for rule in rules}
+            name = next(n for i in count(1) if (n := word if i == 1 else f"{word} {i}") not in names)
+            scope = {"accounts": left} if own else {}
+            rules = (*rules, kind.model_validate({"name": name, "kind": word, **scope}))
+    return rules

@@ -1,0 +1,147 @@
+"""Saying what is wrong with a rules file, where, and what to write instead; never with a value that may be secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from riskbot.rules import parse_duration, suggest
+from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings
+from riskbot.snapshot import field_paths
+from riskbot.text import span
+
+SYNTAX = (
+    ("Invalid value", 'this is no value: texts stand in "quotes", such as "main", "90s" or "10%"'),
+    ("Expected newline", 'the value goes on too long: texts stand in "quotes", such as "90s" or "10%"'),
+    ("Unclosed inline table", 'expected , or } on this line: texts stand in "quotes", such as "10%"'),
+    ("Unclosed array", "expected , or ]"),
+    ("Expected '='", "expected key = value"),
+    ("Illegal character '\\n'", 'the text is not closed: a " is missing at its end'),
+    ("Expected \"'", 'the text is not closed: a \' or """ is missing at its end'),
+    ("Unterminated string", 'the text is not closed: a \' or """ is missing at its end'),
+    ("Unescaped '\\'", r"in a text, write \\ for \ "),
+    ("Cannot overwrite", "this key stands here twice: take one away"),
+    ("Duplicate inline", "a key stands here twice: take one away"),
+    ("Cannot declare", "this section stands here twice: take one away, or give it another name"),
+    ("Expected ']", "the section's ] is missing"),
+    ("Invalid statement", "expected [section] or key = value"),
+)
+"""How tomllib begins to say it, and how a trader understands it."""
+
+_HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+
+_SHAPES = ("tuple_type", "dict_type", "model_type")
+
+_PLAIN = {
+    "string_type": 'write a text in "quotes"',
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "tuple_type": 'write a list: {key} = ["…", "…"]',
+    "dict_type": "write {{ warning = …, critical = … }}",
+    "string_too_short": "is empty",
+    "too_short": "is empty",
+    "string_too_long": "write at most {max_length} characters",
+    "greater_than_equal": "write at least {ge}",
+    "less_than_equal": "write at most {le}",
+}
+"""pydantic's error types in words that say what to write."""
+
+
+def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """What pydantic found, as a trader reads it; never with the value, which may be a secret."""
+    loc, kind = detail["loc"], detail["type"]
+    key = next((part for part in reversed(loc) if isinstance(part, str)), "")
+    section = _section(model, loc[:-1])
+    if model is File and kind in _SHAPES and len(loc) <= 2:
+        return f"{loc[0]}: write {_HEADERS[str(loc[0])]} and its keys below it"
+    if kind == "extra_forbidden":
+        keys = [field.alias or name for name, field in section.model_fields.items()]
+        return f'unknown key "{key}"' + (suggest(key, keys) or f"; known are {', '.join(keys)}")
+    if kind == "missing":
+        return f"{key} is missing: write {key} = {_example(section, key)}"
+    if kind == "literal_error":
+        return _explain_word(detail, key)
+    message = _plain(detail, section, key)
+    return f"{key}: {message}" if loc else message
+
+
+def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
+    words = _PLAIN.get(detail["type"])
+    if words is None:
+        return _without_values(detail["msg"].removeprefix("Value error, "), detail["input"])
+    limits = detail.get("ctx", {})
+    if _is_duration(section, key):
+        limits = {name: f"{value:g} s" if value < 60 else span(value) for name, value in limits.items()}
+    return words.format(key=key, **limits)
+
+
+def _without_values(message: str, value: Any) -> str:
+    """A rule's own words, without what stood in the file, unless that is nearly a word that is known."""
+    if "did you mean" in message:
+        return message
+    for word in _words(value):
+        if len(word) >= 6 and word not in field_paths():
+            message = message.replace(word, "…")
+    return message
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _words(item)
+
+
+def _explain_word(detail: ErrorDetails, key: str) -> str:
+    """A word that is none of the few that are known. It is not repeated, only what it may have been meant for."""
+    options = re.findall(r"'([^']*)'", detail["msg"])
+    if not options:
+        return f"{key}: can't be switched off: take this line away"
+    what = "unknown severity" if key == "[key]" else f"{key}: unknown value"
+    return f"{what}{suggest(str(detail['input']), options) or ';'} one of {', '.join(options)}"
+
+
+def no_such(what: str, word: object, known: Iterable[str]) -> str:
+    """A name that stands for nothing, repeated only if it is nearly one that does."""
+    near = suggest(str(word), known)
+    return f'no {what} "{word}"{near}' if near else f"no such {what}; known are {', '.join(sorted(known))}"
+
+
+def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
+    """The class that describes a place of the document."""
+    sections: dict[str, type[BaseModel]] = {
+        "accounts": AccountSettings,
+        "receivers": ReceiverSettings,
+        "store": StoreSettings,
+    }
+    return sections.get(str(loc[0]), model) if model is File and loc else model
+
+
+def _example(section: type[BaseModel], key: str) -> str:
+    field = next(field for name, field in section.model_fields.items() if (field.alias or name) == key)
+    if get_origin(field.annotation) is dict:
+        return "{ warning = …, critical = … }"
+    return '"1h"' if _is_duration(section, key) else '"…"'
+
+
+def _is_duration(section: type[BaseModel], key: str) -> bool:
+    found = (field.metadata for name, field in section.model_fields.items() if (field.alias or name) == key)
+    return any(getattr(check, "func", None) is parse_duration for metadata in found for check in metadata)
+
+
+def located(path: Path, source: str, problems: list[Loc]) -> list[Problem]:
+    """Each with its line, in the order of the file. Of one place only the first: the others follow from it."""
+    if not problems:
+        return []
+    from riskbot.lines import Lines  # noqa: PLC0415 - the parser is loaded only when there is something to say
+
+    lines = Lines(source)
+    first = {problem.loc: problem.text for problem in reversed(problems)}
+    found = sorted((lines.of(loc), text) for loc, text in first.items())
+    return [Problem(f"{path}:{line}", text) for line, text in found]

@@ -1,0 +1,144 @@
+"""What stands in a rules file, and what may be wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
+
+from riskbot.model import Severity
+from riskbot.rules import Duration, Rule, TierName
+
+SELF = "riskbot"
+"""The name under which riskbot tells of its own state."""
+
+LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
+
+_BASE_URL = re.compile(
+    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?(?:/[\w./~-]*)?", re.ASCII | re.IGNORECASE
+)
+
+
+class Problem(Struct, frozen=True):
+    """One mistake (or warning): where, and what to write instead."""
+
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
+class ConfigError(Exception):
+    """The file can't be used. `problems`: all of them, in the order of the file."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class AccountSettings(_Section):
+    """One `[[accounts]]` entry: an API key of OKX, read-only for preference."""
+
+    name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
+    api_key: SecretStr = Field(min_length=1)
+    api_secret: SecretStr = Field(min_length=1)
+    passphrase: SecretStr = Field(min_length=1)
+    region: Literal["global", "eea", "us"] = Field("global", description="The site where the account was opened.")
+    base_url: str | None = Field(None, description="Another server with the same endpoints; instead of region.")
+    demo: bool = Field(False, description="The key is one of OKX's demo trading.")
+    ccy: tuple[str, ...] = Field((), description="Ask for these currencies only.")
+    poll_every: Duration = Field(1.0, ge=0.2, le=60, description="Seconds between two polls.")
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name == SELF:
+            raise PydanticCustomError("name", "this program tells of its own state under that name: give another")
+        if set(name) & set("/@") or not name.isprintable():
+            raise PydanticCustomError("name", "may hold no /, @ or line break")
+        return name
+
+    @field_validator("api_key", "api_secret", "passphrase")
+    @classmethod
+    def _one_line(cls, secret: SecretStr) -> SecretStr:
+        if not secret.get_secret_value().isprintable():
+            raise PydanticCustomError("secret", "holds a line break or another control character: copy it anew")
+        return secret
+
+    @field_validator("base_url")
+    @classmethod
+    def _secure(cls, url: str) -> str:
+        parts = _BASE_URL.fullmatch(url)
+        if not parts or int(parts[3] or 443) > 65535:
+            raise PydanticCustomError("base_url", "not a base URL: write https://host or http://127.0.0.1:port")
+        if parts[1].lower() == "http" and parts[2].lower() not in LOOPBACK:
+            raise PydanticCustomError("base_url", "the key would travel in the clear: write https://")
+        return url
+
+
+class ReceiverSettings(_Section):
+    """One `[receivers.NAME]`: whom to tell."""
+
+    url: SecretStr = Field(min_length=1, description="Any Apprise URL.")
+    min_severity: TierName = Field("info", description="Only alerts that are at least so bad.")
+
+    @property
+    def severity(self) -> Severity:
+        """`min_severity` as a Severity."""
+        return Severity[self.min_severity.upper()]
+
+
+class StoreSettings(_Section):
+    """`[store]`: where riskbot remembers."""
+
+    path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
+
+
+class Config(Struct, frozen=True):
+    """A whole rules file, valid. `db`: the store's path, absolute. `warnings`: usable, but look."""
+
+    accounts: tuple[AccountSettings, ...]
+    receivers: dict[str, ReceiverSettings]
+    rules: tuple[Rule, ...]
+    db: Path
+    warnings: tuple[Problem, ...] = ()
+
+
+class File(_Section):
+    """The whole document; its rules are validated one by one, each as its kind."""
+
+    accounts: tuple[AccountSettings, ...] = ()
+    receivers: dict[str, ReceiverSettings] = {}
+    store: StoreSettings = StoreSettings()
+    rules: tuple[dict[str, Any], ...] = ()
+
+
+class Loc(Struct, frozen=True):
+    """A mistake at a place of the document: keys and indices."""
+
+    loc: tuple[str | int, ...]
+    text: str
+
+
+def tables(document: dict[str, Any], section: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The tables of `[[section]]` by index. What has another shape is told with its section."""
+    items = document.get(section)
+    for i, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict):
+            yield i, item
+
+
+def named(document: dict[str, Any], section: str) -> dict[str, Any]:
+    """The tables of `[section.NAME]`."""
+    items = document.get(section)
+    return items if isinstance(items, dict) else {}
