@@ -68,18 +68,26 @@ class _Window:
 
 
 class _Series:
-    """One field of one currency (or of the account): its value now and the windows over its past."""
+    """One field of one currency (or of the account): its value now and the windows over its past.
 
-    __slots__ = ("current", "windows")
+    The windows are made when it first moves: most series of most accounts never do.
+    """
 
-    def __init__(self, current: Decimal, wants: Iterable[Want]) -> None:
-        self.current = current
-        self.windows = {(want.over, want.side): _Window(want) for want in wants}
+    __slots__ = ("current", "wants", "windows")
+
+    def __init__(self, current: Decimal, wants: list[Want]) -> None:
+        self.current, self.wants = current, wants
+        self.windows: dict[tuple[float, Side], _Window] | None = None
 
     def change(self, value: Decimal, at: float) -> None:
+        if self.windows is None:
+            self.windows = {(want.over, want.side): _Window(want) for want in self.wants}
         for window in self.windows.values():
             window.leave(self.current, at)
         self.current = value
+
+    def extreme(self, over: float, side: Side, now: float) -> Decimal:
+        return self.current if self.windows is None else self.windows[over, side].extreme(self.current, now)
 
 
 class History:
@@ -90,8 +98,10 @@ class History:
 
     def __init__(self, wants: Iterable[Want] = ()) -> None:
         self._wants: dict[str, list[Want]] = {}
+        self._known: set[tuple[str, float, Side]] = set()
         for want in wants:
             self._wants.setdefault(want.path, []).append(want)
+            self._known.add((want.path, want.over, want.side))
         self._series: dict[tuple[str, str], _Series] = {}
         self._columns: dict[str, tuple[list[object], list[object]]] = {}
         self._listed: dict[str, set[str]] = {}
@@ -166,10 +176,10 @@ class History:
 
         `MISSING` where the field has never had a value. The window must be one of the `wants`; else KeyError.
         """
+        if (path, over, side) not in self._known:
+            raise KeyError(f"the window over {path} is none of the rule's wants")
         series = self._series.get((path, ccy))
-        if series is None:
-            return MISSING
-        return series.windows[over, side].extreme(series.current, now)
+        return MISSING if series is None else series.extreme(over, side, now)
 
     def unlisted(self, path: str) -> dict[str, Decimal]:
         """The currencies that were listed once and are not now, and their last price; `MISSING` if not known."""

@@ -35,7 +35,7 @@ from riskbot.store.surviving import SurvivingStore
 
 log = logging.getLogger("riskbot")
 
-SLOT = 0.04
+SLOT = 0.1
 """Polls of many accounts start in slots of so many seconds; those of a slot share a wake-up."""
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""

@@ -93,6 +93,18 @@ async def test_a_second_riskbot_on_the_same_database_is_refused(tmp_path: Path) 
         assert "Traceback" not in log
 
 
+async def test_a_receivers_url_that_is_of_no_use_ends_it_with_2_and_its_name(tmp_path: Path) -> None:
+    async with exchange(Account()) as market:
+        program = Program(write_rules(tmp_path, market.url, {"phone": {"url": "telegramm://secret-token"}}))
+        program.start()
+        assert program.process
+        assert await asyncio.to_thread(program.process.wait, 20) == 2
+    log = program.log.read_text()
+    assert "receivers.phone.url" in log
+    assert "secret-token" not in log
+    assert "Traceback" not in log
+
+
 async def test_a_damaged_store_is_told_and_the_watch_goes_on(tmp_path: Path) -> None:
     (tmp_path / "riskbot.db").write_bytes(b"SQLite format 3\0" + b"garbage " * 5000)
     async with exchange(Account(ratio="2")) as market, phone() as mine:

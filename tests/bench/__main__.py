@@ -166,10 +166,10 @@ def usage(pid: int) -> tuple[float, float]:
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK"), rss / 1024
 
 
-async def crowd(url: str, accounts: int, seconds: float = 20.0) -> list[str]:
+async def crowd(url: str, accounts: int, currencies: int, seconds: float) -> list[str]:
     """A whole `riskbot run` with so many accounts at 1 Hz: share of a core, RSS; lateness as the server saw it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = config(Path(folder), url, accounts)
+        path = config(Path(folder), url, accounts, currencies)
         report = Path(folder) / "late.json"
         process = subprocess.Popen([sys.executable, "-m", "tests.bench.run", str(path), str(report)])
         await asyncio.sleep(4 + accounts / 200)
@@ -182,13 +182,22 @@ async def crowd(url: str, accounts: int, seconds: float = 20.0) -> list[str]:
         core = (cpu_after - cpu_before) / (after - before)
         lateness = [f"{late[quantile] * 1000:.1f}" for quantile in ("p50", "p99")]
         polls = f"{late['polls'] / accounts:.1f}"
-        return [str(accounts), f"{core:.3f}", f"{core / accounts * 1e6:.0f}", f"{rss:.0f}", polls, *lateness]
+        return [
+            str(accounts),
+            str(currencies),
+            f"{core:.3f}",
+            f"{core / accounts * 1e6:.0f}",
+            f"{rss:.0f}",
+            polls,
+            *lateness,
+        ]
 
 
 async def crowds(url: str) -> None:
-    """1, 100 and 1,000 accounts of 20 currencies with 20 rules."""
+    """Whole runs with 20 rules."""
     table = Table(
         "accounts",
+        "currencies",
         "cores",
         "µs a poll",
         "RSS MiB",
@@ -197,8 +206,8 @@ async def crowds(url: str) -> None:
         "p99 ms",
         title="riskbot run, 1 poll a second",
     )
-    for accounts in (1, 100, 1000):
-        table.add_row(*await crowd(url, accounts))
+    for accounts, currencies, seconds in ((1, 20, 20.0), (2, 50, 60.0), (100, 20, 20.0), (1000, 20, 20.0)):
+        table.add_row(*await crowd(url, accounts, currencies, seconds))
     OUT.print(table)
 
 

@@ -18,24 +18,27 @@ from riskbot.snapshot import Balance, Snapshot
 
 VARIANTS = 32
 MONEY = ("eqUsd", "disEq", "upl")
+HELD = ("availBal", "availEq", "cashBal", "eq", "frozenBal", "liab", "crossLiab", "interest", "maxLoan")
+NOT_APPLICABLE = (
+    *("imr", "mgnRatio", "mmr", "notionalLever", "spotInUseAmt", "clSpotInUseAmt", "maxSpotInUse", "spotBal"),
+    *("openAvgPx", "accAvgPx", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio"),
+)
 
 
 def reply(currencies: int, variant: int, ratio: str = "12.5") -> bytes:
-    """A multi-currency account; its prices differ from variant to variant."""
-    account: dict[str, Any] = {key: f"{1000 + variant}.{i:04}" for i, key in enumerate(Snapshot.FIELDS)}
+    """A multi-currency account as the guide's sample shows one: a dozen numbers in a row, the rest "0" and ""."""
+    account: dict[str, Any] = dict.fromkeys(Snapshot.FIELDS, "0")
+    account |= {
+        key: f"{82000 + variant}.{i:012}" for i, key in enumerate(("adjEq", "totalEq", "availEq", "mmr", "imr"))
+    }
     rows = []
     for i in range(currencies):
-        row: dict[str, Any] = {key: f"{i + 1}.{n:06}" for n, key in enumerate(Balance.FIELDS)}
-        row |= dict.fromkeys(MONEY, f"{4000 + i + variant}.123456789")
-        row |= {
-            "ccy": f"C{i}",
-            "twap": "0",
-            "colBorrAutoConversion": "0",
-            "collateralEnabled": True,
-            "uTime": "1705449605015",
-        }
-        row |= {"collateralRestrict": False, "autoLendStatus": "off", "spotInUseAmt": "", "mgnRatio": ""}
-        rows.append(row)
+        row: dict[str, Any] = dict.fromkeys(Balance.FIELDS, "0")
+        row |= {key: f"{i + 1}.{n:012}" for n, key in enumerate(HELD)}
+        row |= dict.fromkeys(MONEY, f"{4000 + i + variant}.123456789012")
+        row |= dict.fromkeys(NOT_APPLICABLE, "")
+        row |= {"ccy": f"C{i}", "collateralEnabled": True, "collateralRestrict": False, "autoLendStatus": "off"}
+        rows.append(row | {"uTime": "1705449605015"})
     account |= {"uTime": str(1705474164160 + variant), "mgnRatio": ratio, "details": rows}
     return orjson.dumps({"code": "0", "data": [account], "msg": ""})
 
