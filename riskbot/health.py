@@ -66,15 +66,16 @@ class Problems:
     def clear(self, part: str) -> None:
         """Take in that a part works."""
         self._open.pop(part, None)
+        self._known.add(part)
 
     def __contains__(self, part: str) -> bool:
         return part in self._open
 
-    def measured(self, now: float, told: Iterable[str]) -> Measured:
-        """A reading for every part that fails, has failed, or is still told as failing."""
+    def measured(self, now: float) -> Measured:
+        """A reading for every part that has shown whether it works; of the others nobody knows since the start."""
         readings = []
-        for part in sorted({*self._known, *told}):
+        for part in sorted(self._known):
             problem = self._open.get(part)
             severity = problem.severity(now) if problem else Severity.OK
             readings.append(Reading(Decimal(severity), part, problem.why if problem else ""))
-        return Measured(tuple(readings))
+        return Measured(tuple(readings), complete=False)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from decimal import Decimal
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from math import inf
 from typing import Literal
 
@@ -205,7 +206,8 @@ class History:
     def restore(self, points: Iterable[tuple[str, str, float, str]]) -> None:
         """Take back what was journaled, oldest first. Fields that no rule asks for any more are left out."""
         for path, ccy, at, text in points:
-            if path in self._wants:
-                self._put(path, ccy, Decimal(text), at)
-                self._listed.setdefault(path, set()).add(ccy)
+            with suppress(InvalidOperation):  # a damaged point is left out
+                if path in self._wants:
+                    self._put(path, ccy, Decimal(text), at)
+                    self._listed.setdefault(path, set()).add(ccy)
         self._unsaved.clear()

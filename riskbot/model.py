@@ -180,13 +180,15 @@ class AccountInfo(Struct, frozen=True):
 class Outage(Struct, frozen=True):
     """The account can't be seen: the last polls failed.
 
-    since: when the last good reply was judged. why: the newest failure, for people. severity: how bad that failure
-    is by itself, at once, whatever its age (a dead key, an account frozen by the exchange).
+    since: when the last good reply was judged. never: there was none; `since` is when the watch began.
+    why: the newest failure, for people. severity: how bad that failure is by itself, at once, whatever its age
+    (a dead key, an account frozen by the exchange).
     """
 
     since: float
     why: str
     severity: Severity = Severity.OK
+    never: bool = False
 
 
 class View(Struct, frozen=True):

@@ -162,7 +162,7 @@ class Flap(BaseModel):
 
 
 class Ladder(Struct, frozen=True):
-    """The tiers of a rule, mildest first, and their timers. See `alerting.md`'s machine in `engine.py`.
+    """The tiers of a rule, mildest first, and their timers. `engine.py` has the machine.
 
     met(value, enter), passed(value, exit): the comparisons. hold: `for`, keep: `keep_firing_for`, seconds.
     flap: when it flaps.
@@ -388,7 +388,8 @@ def _blame(error: BaseException) -> str:
         words = f"{error!s:.120}"
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
-    return f"the rule failed: {type(error).__name__}: {words}{where}"
+    told = f"the rule failed: {type(error).__name__}: {words}{where}"
+    return told.encode("utf-8", "replace").decode()  # half a surrogate could neither be saved nor sent
 
 
 def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:

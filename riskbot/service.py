@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -30,13 +30,15 @@ from riskbot.rules import Asker, Rule, tell
 from riskbot.settings import SELF
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
-from riskbot.store import Fenced, Message, Point, Store
+from riskbot.store import Fenced, Message, Point, State, Store
 from riskbot.store.surviving import SurvivingStore
 
 log = logging.getLogger("riskbot")
 
 SLOT = 0.1
 """Polls of many accounts start in slots of so many seconds; those of a slot share a wake-up."""
+TURN_DEADLINE = 15.0
+"""A poll that takes longer has failed, whatever its source promised."""
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
 JOURNAL_EVERY = 10.0
@@ -50,6 +52,10 @@ DRAIN = 3.0
 LEASE, SEND_DEADLINE = 30.0, 15.0
 RETRY_FROM, RETRY_TO, RETRY_TO_URGENT = 1.0, 300.0, 30.0
 BROKEN_EVERY = 60.0
+LONGEST_WAIT, LONGEST_WAIT_URGENT = 300.0, 60.0
+"""A receiver that asks for patience is given so many seconds at the most."""
+REFUSED_TOLD = 600.0
+"""That a receiver has refused a message for good is shown for so many seconds."""
 TOLD_AFTER, TOLD_URGENT_AFTER = 120.0, 20.0
 """A receiver that fails is told to the others after so many seconds; the second if something critical waits."""
 
@@ -88,6 +94,16 @@ class Clock:
         await asyncio.sleep(seconds / self.speed)
 
 
+async def steady(turn: Callable[[], Awaitable[None]], name: str, clock: Clock) -> NoReturn:
+    """Turn after turn, until cancelled. A mistake of riskbot in one of them is logged and ends nothing."""
+    while True:
+        try:
+            await turn()
+        except Exception:
+            log.exception("the %s stumbled", name)
+            await clock.sleep(1.0)
+
+
 class Judge:
     """One account's alerts: judges what was measured, plans the messages, commits both. Calls must not overlap."""
 
@@ -110,11 +126,23 @@ class Judge:
         """Take up what was remembered; close what has lost its rule, tell receivers that are new."""
         state = await self._store.load(self.account)
         self._rev = state.rev
-        self.alerts = _decode(state.value) if state.value is not None else Alerts(seen=now)
+        self.alerts = await self._decoded(state, now)
         step = engine.adopt(self.account, self.rules, self.alerts, now)
         ongoing = delivery.ongoing(self.account, step.alerts, now)
         view = View(self.account, now, Snapshot({"details": []}), History(), alerts=step.alerts)
         await self._settle(step.alerts, (*step.events, *ongoing), view, force=state.value is None)
+
+    async def _decoded(self, state: State, now: float) -> Alerts:
+        """What was remembered. If it can't be read it is kept aside, told in the log, and the watch begins anew."""
+        if state.value is None:
+            return Alerts(seen=now)
+        try:
+            return msgspec.json.decode(state.value, type=Alerts)
+        except msgspec.MsgspecError:
+            aside = f"{self.account} unreadable {now:.0f}"
+            log.error("%s: what was remembered can't be read; kept aside as %s, beginning anew", self.account, aside)  # noqa: TRY400 - known
+            await self._store.commit(aside, 0, aside, state.value, ())
+            return Alerts(seen=now)
 
     async def judge(self, measured: Mapping[str, Any], view: View, max_gap: float) -> None:
         """One tick."""
@@ -142,10 +170,6 @@ class Judge:
             self._wake(message.receiver)
 
 
-def _decode(value: bytes) -> Alerts:
-    return msgspec.json.decode(value, type=Alerts)
-
-
 class Watch:
     """One account: polled, judged, told of."""
 
@@ -170,22 +194,28 @@ class Watch:
         self._snapshot = Snapshot({"details": []})
         self._info: AccountInfo | None = None
         self._info_due = 0.0
+        self._info_why = ""
         self.seen = 0.0
+        self.ever_seen = False
         self._failures: list[SourceError] = []
         self._resume = 0.0
         self._defects: set[str] = set()
+        self._unknown: set[str] = set()
+        self._unknown_due = 0.0
         self._eyes = next((rule.name for rule in judge.rules if rule.SEES_OUTAGE), "")
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
+        self._learning: asyncio.Task[None] | None = None
 
     async def load(self, store: Store) -> None:
         """Take up what was remembered: alerts, and the past that the rules ask about."""
         now = self._clock.now()
-        points, seen = await store.recall(self.account, now - KEEP_PAST)
+        longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+        points, seen = await store.recall(self.account, now - longest)
         self._clock.not_before(max(seen, 0.0))
         self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
         await self._judge.load(self._clock.now())
-        self.seen = max(seen, self._judge.alerts.seen)
+        self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
 
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
@@ -220,9 +250,14 @@ class Watch:
             self._problems.clear(self._part)
 
     async def _turn(self) -> None:
+        if self._clock.now() >= self._info_due:
+            self._info_due = self._clock.now() + INFO_EVERY
+            self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
         try:
-            await self._learn()
-            snapshot = await self._source.fetch()
+            async with asyncio.timeout(TURN_DEADLINE):
+                snapshot = await self._source.fetch()
+        except TimeoutError:
+            await self._failed(SourceError(f"no answer within {TURN_DEADLINE:.0f} s"))
         except SourceError as error:
             await self._failed(error)
         else:
@@ -230,15 +265,15 @@ class Watch:
 
     async def _learn(self) -> None:
         """Who the key belongs to: at the start and every few minutes. What is known stays known."""
-        if self._clock.now() < self._info_due:
-            return
-        self._info_due = self._clock.now() + INFO_EVERY
         try:
             info = await self._source.info()
         except SourceError as error:
             self._info_due = self._clock.now() + INFO_AGAIN
-            log.warning("%s: can't read the account's configuration: %s", self.account, error.why)
+            if error.why != self._info_why:
+                log.warning("%s: can't read the account's configuration: %s", self.account, error.why)
+            self._info_why = error.why
             return
+        self._info_why = ""
         if info != self._info:
             log.info("%s: uid %s, mode %s, may %s", self.account, info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
@@ -247,11 +282,12 @@ class Watch:
         now = self._clock.now()
         snapshot.fetched_at = now
         if self._failures:
-            log.info("%s: seen again after %d failed polls", self.account, len(self._failures))
+            log.info("%s: seen again; polls that failed: %d", self.account, len(self._failures))
             self._failures = []
-        if self._snapshot.fetched_at == 0.0:
+        if now >= self._unknown_due:
             self._list_unknown(snapshot)
-        self._snapshot, self.seen = snapshot, now
+            self._unknown_due = now + INFO_EVERY
+        self._snapshot, self.seen, self.ever_seen = snapshot, now, True
         self.history.add(snapshot)
         view = View(self.account, now, snapshot, self.history, self._info, None, self._judge.alerts)
         await self._judge.judge(self._ask(view), view, self._max_gap)
@@ -264,8 +300,9 @@ class Watch:
             self._defects |= snapshot.defects
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
-        if unknown := snapshot.unknown():
+        if unknown := snapshot.unknown() - self._unknown:
             log.info("%s: OKX has new fields: %s", self.account, ", ".join(sorted(unknown)))
+            self._unknown |= unknown
 
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
@@ -286,7 +323,7 @@ class Watch:
         # A dead key is believed when it is said twice; that the exchange has frozen the account, at once.
         twice = len(self._failures) > 1 and self._failures[-2].severity >= error.severity
         severity = error.severity if twice or error.severity is Severity.EMERGENCY else Severity.OK
-        return Outage(self.seen, error.why, severity)
+        return Outage(self.seen, error.why, severity, never=not self.ever_seen)
 
     def _patience(self, error: SourceError) -> float:
         """Seconds until the next poll."""
@@ -301,9 +338,10 @@ class Watch:
 
     async def close(self) -> None:
         """End the poll that is under way."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._learning) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
 
 
@@ -354,6 +392,8 @@ class Courier:
         self._wake = asyncio.Event()
         self._resume = 0.0
         self._failing = ""
+        self._part_refused = f"a message to {receiver}"
+        self._refused_at: float | None = None
 
     def wake(self) -> None:
         """There is something new to send."""
@@ -363,12 +403,14 @@ class Courier:
         """Until cancelled."""
         notifier = await self._making
         try:
-            while True:
-                self._wake.clear()
-                if not await self._next(notifier):
-                    await self._rest()
+            await steady(lambda: self._turn(notifier), f"courier of {self.receiver}", self._clock)
         finally:
             await notifier.close()
+
+    async def _turn(self, notifier: Notifier) -> None:
+        self._wake.clear()
+        if not await self._next(notifier):
+            await self._rest()
 
     async def _next(self, notifier: Notifier) -> bool:
         """Send the most urgent message; False: none is due."""
@@ -392,10 +434,11 @@ class Courier:
         now = self._clock.now()
         if verdict.outcome is Outcome.SENT:
             await self._store.ack(message, now)
+            log.info("told %s: %s", self.receiver, message.title)
             self._works()
         elif verdict.outcome is Outcome.PERMANENT:
             await self._store.dead(message, now, verdict.why)
-            self._fails(f"it refuses a message for good: {verdict.why}", now, at_once=True)
+            self._refused(message, verdict, now)
         else:
             await self._later(message, verdict, now)
 
@@ -416,7 +459,7 @@ class Courier:
         if verdict.outcome is Outcome.BROKEN:
             due = now + BROKEN_EVERY
         if verdict.after is not None:  # the receiver asked for patience: for all its messages
-            due = self._resume = now + verdict.after
+            due = self._resume = now + min(verdict.after, LONGEST_WAIT_URGENT if urgent else LONGEST_WAIT)
         maybe = verdict.outcome is Outcome.AMBIGUOUS
         await self._store.nack(message, due, verdict.why, maybe_sent=maybe)
         self._fails(verdict.why, now, urgent=urgent, at_once=verdict.outcome is Outcome.BROKEN)
@@ -429,7 +472,17 @@ class Courier:
         urgent_after = after if urgent or at_once else 10 * TOLD_AFTER
         self._problems.fail(delivery.about_receiver(self.receiver), Problem(now, why, after, urgent_after))
 
+    def _refused(self, message: Message, verdict: Verdict, now: float) -> None:
+        """One message is lost for this receiver: told to all, itself included, whatever else it takes."""
+        log.error("%s: refuses for good (%s): %s", self.receiver, verdict.why, message.title)
+        why = f"refused for good ({verdict.why}): {message.title}"
+        self._problems.fail(self._part_refused, Problem(now, why, 0.0, 0.0))
+        self._refused_at = now
+
     def _works(self) -> None:
+        if self._refused_at is not None and self._clock.now() - self._refused_at >= REFUSED_TOLD:
+            self._problems.clear(self._part_refused)
+            self._refused_at = None
         if self._failing:
             log.info("%s: delivers again", self.receiver)
         self._failing = ""
@@ -446,9 +499,14 @@ class SelfWatch:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
+        await steady(self._turn, "self-watch", self._clock)
+
+    async def _turn(self) -> None:
+        await self._clock.sleep(1.0)
+        try:
             await self.tick()
-            await self._clock.sleep(1.0)
+        except Fenced:
+            await self._judge.load(self._clock.now())
 
     async def tick(self) -> None:
         """One look at riskbot itself."""
@@ -458,8 +516,7 @@ class SelfWatch:
         else:
             self._problems.clear(self.STORE)
         alerts = self._judge.alerts
-        told = alerts.alerts.get(HEALTH.name, {})
-        measured = {HEALTH.name: self._problems.measured(now, told)}
+        measured = {HEALTH.name: self._problems.measured(now)}
         view = View(SELF, now, Snapshot({"details": []}), History(), alerts=alerts)
         await self._judge.judge(measured, view, 10.0)
 
@@ -476,16 +533,18 @@ class Journal:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await self._clock.sleep(JOURNAL_EVERY)
-            await self.write()
+        await steady(self._turn, "journal", self._clock)
+
+    async def _turn(self) -> None:
+        await self._clock.sleep(JOURNAL_EVERY)
+        await self.write()
 
     async def write(self) -> None:
         """What came since the last time."""
         entries = [
             (watch.account, [Point(*point) for point in watch.history.drain()], watch.seen)
             for watch in self._watches
-            if watch.seen
+            if watch.ever_seen
         ]
         now = self._clock.now()
         await self._store.record(entries)

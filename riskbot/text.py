@@ -83,8 +83,9 @@ def body(event: Event, lines: Iterable[str], still: Severity = Severity.OK) -> s
 
 
 def short_id(event: Event) -> str:
-    """Names the event for people: `#margin ratio 6921f3a1.4`, the fourth change of that episode."""
-    return f"#{event.rule} {event.subject}".rstrip() + f" {event.episode:x}.{event.seq}"
+    """Names the event for people: `#main margin ratio 6921f3a1.4`, the fourth change of that episode."""
+    name = f"{event.account} {event.rule} {event.subject}".rstrip()
+    return f"#{name} {event.episode:x}.{event.seq}"
 
 
 def _course(event: Event, still: Severity) -> str:

@@ -33,7 +33,7 @@ class Heard:
 
     @property
     def id(self) -> str:
-        """The short name of the event, in the message's own words: `#margin ratio 6921f3a1.4`."""
+        """The short name of the event, in the message's own words: `#main margin ratio 6921f3a1.4`."""
         return next(line for line in self.body.splitlines() if line.startswith("#"))
 
 

@@ -103,7 +103,9 @@ def test_the_example_is_shown_plainly_with_a_line_for_each_rule() -> None:
     )
     said = rows(result)
     assert said["margin ratio"] == "margin_ratio below info 10, warning 5, critical 3, emergency 1.5"
-    assert said["debt grows"] == "change details.liab rises by warning 10 %, critical 50 % in 1 h"
+    assert said["debt grows"] == (
+        "change details.liab rises by info 10 %, warning 50 %, critical 200 %, emergency 1,000 % in 1 h"
+    )
     assert said["equity melts"] == "change adjEq falls by warning 15 %, critical 30 % in 10 min"
     assert said["blind"] == "blind always on"
 

@@ -156,7 +156,7 @@ def test_a_message_carries_its_event() -> None:
         opened=NOON,
         cause=Cause.BREACH,
         title="CRITICAL · main · headline 1",
-        body="a line\nsince 12:00:00 UTC\n#twap USDT 7.1",
+        body="a line\nsince 12:00:00 UTC\n#main twap USDT 7.1",
         due_at=NOON + 1,
     )
 

@@ -262,7 +262,7 @@ def test_columns_that_did_not_move_cost_nothing() -> None:
     past.add(quiet)
     sys.setprofile(None)
 
-    assert calls < 40
+    assert calls < 60  # not one for each row
     assert quiet._balances is None  # nobody made a row for it
 
 

@@ -15,7 +15,7 @@ from riskbot.health import Problem, Problems
 from riskbot.model import AccountInfo, Severity
 from riskbot.notify import Outcome, Text, Verdict
 from riskbot.rules import Rule
-from riskbot.service import HEALTH, Clock, Courier, Journal, Judge, Pacer, SelfWatch, Service, Watch
+from riskbot.service import HEALTH, Clock, Courier, Journal, Judge, Pacer, SelfWatch, Service, Watch, steady
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, SourceError
 from riskbot.store import Fenced, Message, State
@@ -259,6 +259,43 @@ async def test_it_backs_off_but_not_far_when_danger_is_near(owes: str, longest: 
     assert longest / 2 <= desk.watch._resume - desk.hands.clock.now() <= longest
 
 
+async def test_a_fetch_that_never_ends_is_blindness_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskbot.service.TURN_DEADLINE", 0.02)
+    desk = await Desk().load()
+    desk.market.hang = True
+    for _ in range(3):
+        await desk.poll(10)
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+    rows = await desk.store.outbox(("queued",))
+    assert "never seen yet, tried since" in rows[0][1].body
+
+
+async def test_a_configuration_that_hangs_holds_up_no_poll(desk: Desk) -> None:
+    async def hang() -> AccountInfo:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.market.info = hang  # type: ignore[method-assign]
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    assert len(await desk.titles()) == 1
+    await desk.watch.close()
+
+
+async def test_a_state_that_can_not_be_read_is_kept_aside_and_the_watch_begins_anew(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    rev = (await desk.store.load("main")).rev
+    await desk.store.commit("main", rev, "x", b'{"alerts": 3}', ())
+    again = Desk(store=desk.store)
+    await again.load()
+    again.market.ratio = "2.5"
+    await again.poll()
+    assert len(await again.titles()) == 1
+    assert "can't be read" in caplog.text
+    assert (await desk.store.load("main unreadable 1000000")).value == b'{"alerts": 3}'
+
+
 async def test_a_beat_is_left_out_while_the_last_poll_hangs(desk: Desk) -> None:
     desk.market.hang = True
     desk.watch.beat()
@@ -274,10 +311,13 @@ async def test_what_is_known_of_the_account_stays_known_when_asking_fails(
 ) -> None:
     with caplog.at_level(logging.INFO, "riskbot"):
         await desk.poll()
+        await asyncio.sleep(0)
         desk.market.info_error = SourceError("OKX is busy")
-        await desk.poll(400)
+        for _ in range(3):
+            await desk.poll(400)
+            await asyncio.sleep(0)
     assert "main: uid 77, mode 3, may read_only" in caplog.messages
-    assert "main: can't read the account's configuration: OKX is busy" in caplog.messages
+    assert caplog.messages.count("main: can't read the account's configuration: OKX is busy") == 1
     assert desk.watch._info == AccountInfo("77", "3", permissions=("read_only",))
 
 
@@ -425,9 +465,9 @@ class Post:
     async def rows(self) -> list[tuple[str, Message]]:
         return await self.store.outbox(("queued", "sending", "sent", "superseded", "dead"))
 
-    def severity(self) -> Severity:
-        readings = self.problems.measured(self.hands.clock.now(), ()).readings
-        return Severity(int(next((r.value for r in readings if r.ccy == about_receiver("phone")), 0)))
+    def severity(self, part: str = about_receiver("phone")) -> Severity:
+        readings = self.problems.measured(self.hands.clock.now()).readings
+        return Severity(int(next((r.value for r in readings if r.ccy == part), 0)))
 
 
 async def test_a_message_is_done_only_when_it_was_sent() -> None:
@@ -458,7 +498,15 @@ async def test_a_refused_message_is_tried_as_plain_text_and_then_given_up_and_to
     await post.carry()
     assert [text.plain for text in post.postman.sent] == [False, True]
     assert [state for state, _ in await post.rows()] == ["dead"]
-    assert post.severity() is Severity.CRITICAL
+    assert post.severity("a message to phone") is Severity.CRITICAL
+    assert post.severity() is Severity.OK  # the next message may well be taken
+    await post.write(rules=(rule("margin_ratio", name="another", below={"critical": 3}), BLIND))
+    await post.carry()
+    assert post.severity("a message to phone") is Severity.CRITICAL  # told, whatever else it takes
+    post.hands.turn(700)
+    await post.write(rules=(rule("margin_ratio", name="a third", below={"critical": 3}), BLIND))
+    await post.carry()
+    assert post.severity("a message to phone") is Severity.OK
 
 
 async def test_a_message_that_is_taken_as_plain_text_is_sent() -> None:
@@ -586,6 +634,37 @@ async def test_that_a_receiver_fails_is_told_to_the_others_only() -> None:
     await SelfWatch(judge, store, hands.clock, problems).tick()
     rows = await store.outbox(("queued",))
     assert [(m.receiver, m.title) for _, m in rows] == [("mail", "CRITICAL · riskbot · delivery to phone is failing")]
+
+
+async def test_a_loop_that_stumbles_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            raise ZeroDivisionError
+        if turns == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await steady(turn, "journal", Clock(speed=1000))
+    assert turns == 3
+    assert "the journal stumbled" in caplog.messages
+
+
+async def test_a_fenced_self_watch_takes_up_the_others_state() -> None:
+    hands, store = Hands(), Thief()
+    judge = Judge("riskbot", [HEALTH], [Receiver("phone")], store, lambda _: None)
+    await judge.load(hands.clock.now())
+    problems = Problems()
+    problems.fail("a part", Problem(hands.clock.now(), "why", 0.0, 0.0))
+    clock = Clock(lambda: hands.wall, lambda: hands.monotonic, speed=1000)
+    self_watch = SelfWatch(judge, SurvivingStore(store), clock, problems)  # type: ignore[arg-type] # enough here
+    await self_watch._turn()
+    await self_watch._turn()
+    rows = await store.outbox(("queued",))
+    assert [m.title for _, m in rows] == ["CRITICAL · riskbot · a part is failing"]
 
 
 # ---------------------------------------------------------------- all together

@@ -69,9 +69,8 @@ def test_the_example_is_right_and_each_of_its_rules_is_on() -> None:
     assert config.warnings == ()
     assert {rule.kind for rule in config.rules} <= set(KINDS)
     assert all(rule.enabled and rule.ladder().rungs for rule in config.rules)
-    assert [rule.name for rule in config.rules][:5] == [
-        "margin ratio", "forced repayment", "collateral conversion", "debt grows", "equity melts",
-    ]  # fmt: skip
+    names = ["margin ratio", "liquidation", "forced repayment", "collateral conversion", "debt grows", "equity melts"]
+    assert [rule.name for rule in config.rules][:6] == names
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,13 +132,13 @@ def test_a_title_says_how_bad_where_and_what() -> None:
     ],
 )
 def test_a_message_says_where_in_its_course_the_alert_is(seen: Event, said: str) -> None:
-    assert text.body(seen, ["how far", "how fast"]).splitlines() == ["how far", "how fast", said, "#ratio 1000.3"]
+    assert text.body(seen, ["how far", "how fast"]).splitlines() == ["how far", "how fast", said, "#main ratio 1000.3"]
 
 
 def test_a_fall_below_what_a_receiver_is_told_is_not_called_an_end() -> None:
     said = text.body(event(CRITICAL, OK, Cause.RECOVERED, "USDT"), [], WARNING)
 
-    assert said == "warning is not told here; since 11:53:03 UTC (7 min), peak emergency\n#ratio USDT 1000.3"
+    assert said == "warning is not told here; since 11:53:03 UTC (7 min), peak emergency\n#main ratio USDT 1000.3"
 
 
 def test_a_course_is_drawn_with_arrows() -> None:

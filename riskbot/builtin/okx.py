@@ -334,9 +334,13 @@ async def read(request: Any, deadline: float = DEADLINE) -> tuple[bytes, int]:
         raise SourceError(f"no answer within {deadline:g} s") from None
     except aiohttp.ClientConnectorDNSError:
         raise SourceError("the exchange's name can't be resolved; is this machine online?") from None
+    except aiohttp.ClientConnectorError as error:
+        raise SourceError(f"can't connect to the exchange ({type(error).__name__})") from None
+    except aiohttp.ClientPayloadError as error:
+        raise SourceError(f"the answer broke off ({type(error).__name__})") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # The error's own text may hold the URL; its type says enough.
-        raise SourceError(f"the connection failed ({type(error).__name__})") from None
+        raise SourceError(f"the connection broke ({type(error).__name__})") from None
 
 
 # ---------------------------------------------------------------- one account

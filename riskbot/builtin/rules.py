@@ -71,7 +71,7 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
     def explain(self, view: View, event: Event) -> Iterator[str]:
         """How far liquidation is, how fast it comes, what would bring the ratio back to the next milder tier."""
         ratio, equity = event.value, view.snapshot.adj_eq
-        if ratio is None:
+        if ratio is None or not event.after:
             return
         if ratio <= 1:
             yield "the exchange may be liquidating now"
@@ -177,6 +177,16 @@ class Threshold(Rule, kind="threshold"):
         """`equity: adjEq $12,300`."""
         much = _amount(event.value, field(self.field).unit, event.subject)
         return f"{self.name}: {self.field}{_of(event)} {much}".rstrip()
+
+    def explain(self, view: View, event: Event) -> Iterator[str]:
+        """The tier that is met."""
+        del view
+        side = "above" if self.above is not None else "below"
+        for rung in self._ladder.rungs:
+            if rung.severity == event.after:
+                yield f"{event.after.label} is {side} {_amount(rung.enter, field(self.field).unit, event.subject)}"
+        if event.note:
+            yield event.note
 
 
 @dataclass(frozen=True)
@@ -323,11 +333,12 @@ class Change(Rule, kind="change"):
     def say(self, event: Event) -> str:
         """`debt grows: details.liab USDT rose 60 % in 1 h`."""
         verb = "rose" if self.rises_by else "fell"
-        if event.value is None:
+        if event.value is None or not event.after:
             return f"{self.name}: {self.field}{_of(event)}"
         how = _amount(event.value, {"%": RATIO, "$": USD}.get(self._unit, field(self.field).unit), event.subject)
         if self._unit == "%":
-            how = "from nothing" if event.value >= FROM_NOTHING else text.percent(event.value)
+            nothing = event.value >= FROM_NOTHING or event.note.startswith("0 →")
+            how = "from nothing" if nothing else text.percent(event.value)
         return f"{self.name}: {self.field}{_of(event)} {verb} {how} in {text.span(self.over)}"
 
     def explain(self, view: View, event: Event) -> Iterator[str]:
@@ -407,7 +418,8 @@ class Blind(Rule, kind="blind"):
         if event.note:
             yield event.note
         if event.after and view.outage:
-            yield f"last seen {text.clock(view.outage.since)}"
+            since = text.clock(view.outage.since)
+            yield f"never seen yet, tried since {since}" if view.outage.never else f"last seen {since}"
 
 
 def _ratio(value: Decimal) -> str:

@@ -61,7 +61,12 @@ def secrets(config: Config) -> list[str]:
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
-    return [*keys, *urls, *(part for url in urls for part in secrets_of(url))]
+    return [*keys, *urls, *(part for url in urls for part in secrets_of(url) if _looks_secret(part))]
+
+
+def _looks_secret(part: str) -> bool:
+    """A short plain word of a path, such as `hook`, is none: it would be blotted out of every line that has it."""
+    return len(part) >= 8 or not part.isalpha()
 
 
 def log_to_stderr(formatter: Callable[[str], logging.Formatter]) -> None:

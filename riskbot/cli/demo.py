@@ -90,8 +90,10 @@ async def _play(path: Path, scenario: str, folder: Path) -> Stage:
 
     try:
         story = simulator.load_scenario(scenario)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         fail(str(error), 2)
+    except OSError:
+        fail(f"no scenario {scenario!r}: give one of {', '.join(simulator.scenario_names())}, or a TOML file", 2)
     account = simulator.SimAccount("demo-key", "demo-secret", "demo-passphrase", label="demo", scenario=story)
     stage = Stage(console(), float(story.duration))
     async with AsyncExitStack() as stack:

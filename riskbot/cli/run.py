@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("riskbot")
 
+ENDS_WITHIN = 4.7
+"""Seconds after SIGTERM. What was not sent by then is in the outbox, and is sent at the next start."""
+
 
 @click.command("run")
 @config_option
@@ -26,7 +32,7 @@ def command(path: Path) -> None:
 
     Exit codes: 0 stopped, 1 it failed, 2 the rules file is wrong.
     """
-    from riskbot.builtin.apprise import BadUrl  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import RedactingFormatter, Redactor  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
 
@@ -36,7 +42,8 @@ def command(path: Path) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(watch(config))
-    except BadUrl as error:
+    except BadUrl as error:  # found while it loaded beside the first polls; now all of them, with their lines
+        load(path, check_url=check_url)
         fail(f"{path}: {error}", 2)
     except StoreError as error:
         fail(str(error), 1)
@@ -52,15 +59,25 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return loop
 
 
+def _end(stop: asyncio.Event) -> None:
+    """Drain and end; a disk or a name server that does not answer holds it up no longer than this."""
+    stop.set()
+    last = threading.Timer(ENDS_WITHIN, os._exit, (0,))
+    last.daemon = True
+    last.start()
+
+
 async def watch(config: Config) -> None:
     """Run until SIGTERM or Ctrl-C."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
 
+    # With the usual thresholds the collector walks through the state of all accounts all the time; polls wait for it.
+    gc.set_threshold(100_000, 50, 100)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        asyncio.get_running_loop().add_signal_handler(name, _end, stop)
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:

@@ -26,7 +26,7 @@ KEY, SECRET, PASSPHRASE = "simulated-key", "simulated-secret", "simulated-passph
 def command(
     scenario: str, port: int, speed: float, mode: str | None, faults: tuple[str, ...], *, listing: bool
 ) -> None:
-    r"""Serve a simulated exchange that plays SCENARIO: a shipped one, or a TOML file of your own.
+    """Serve a simulated exchange that plays SCENARIO: a shipped one, or a TOML file of your own.
 
     It answers like OKX's REST API: signed requests, the limit, the account modes. Set it as `base_url` of an account.
     Faults can be set and ended while it runs:
@@ -36,7 +36,7 @@ def command(
     curl -X DELETE URL/simulator/faults
 
     Exit codes: 0 stopped, 2 usage.
-    """
+    """  # noqa: D301 - click wants the character
     from riskbot import simulator  # noqa: PLC0415 - see cli/__init__.py
 
     if listing:
@@ -55,8 +55,11 @@ def command(
         server = simulator.Simulator([account], speed=speed, port=port)
         for fault in faults:
             server.inject(fault)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from None
+    except OSError:
+        known = ", ".join(simulator.scenario_names())
+        raise click.UsageError(f"no scenario {scenario!r}: give one of {known}, or a TOML file") from None
     asyncio.run(_serve(server, scenario))
 
 
