@@ -7,7 +7,7 @@ not move costs nothing, however long the window. A hole counts as time in which 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from math import inf
@@ -15,13 +15,16 @@ from typing import Literal
 
 from msgspec import Struct
 
-from riskbot.snapshot import MISSING, ZERO, Snapshot
+from riskbot.snapshot import MISSING, ZERO, Balance, Snapshot
 
 RESOLUTION = 256
 """A window is exact to this part of its length; that bounds what it keeps, whatever the series does."""
 
 COURSE_SPAN, COURSE_STEP = 900.0, 5.0
 """The account's ratio and equity are kept for charts and the pace: 15 minutes, a point every 5 seconds."""
+
+GONE_HOLD, GONE_COUNT = 60.0, 3
+"""A currency that is not listed any more counts as 0 after so many seconds, missed at least so often."""
 
 Side = Literal["low", "high"]
 
@@ -106,6 +109,7 @@ class History:
         self._series: dict[tuple[str, str], _Series] = {}
         self._columns: dict[str, tuple[list[object], list[object]]] = {}
         self._listed: dict[str, set[str]] = {}
+        self._gone: dict[str, dict[str, tuple[float, int, Decimal]]] = {}
         self._unlisted: dict[str, dict[str, Decimal]] = {}
         self._moved: dict[str, float] = {}
         self._before: Snapshot | None = None
@@ -134,24 +138,35 @@ class History:
     def _add_column(self, path: str, snapshot: Snapshot, at: float) -> None:
         key = path.removeprefix("details.")
         columns = (snapshot.column("ccy"), snapshot.column(key))
-        if self._columns.get(path) == columns:
+        if self._columns.get(path) == columns and not self._gone.get(path):
             return  # nothing moved: the usual case, and the whole cost of it
         balances, listed = snapshot.balances, self._listed.get(path)
         for ccy, balance in balances.items():
             # A currency that was not listed before had nothing before; of the very first ones nobody knows.
             self._put(path, ccy, balance.amount(key), at, born=listed is not None and ccy not in listed)
-        unlisted = self._unlisted.setdefault(path, {})
-        for ccy in sorted(
-            (listed or set()) - balances.keys()
-        ):  # OKX leaves out a currency with neither cash nor equity
-            if (path, ccy) in self._series:
-                row = self._before.balances.get(ccy) if self._before else None
-                unlisted[ccy] = row.price if row else MISSING
-                self._put(path, ccy, ZERO, at)
-        for ccy in unlisted.keys() & balances.keys():
-            del unlisted[ccy]
         self._columns[path] = columns
         self._listed[path] = set(balances)
+        self._miss(path, (listed or set()) - balances.keys(), balances, at)
+
+    def _miss(self, path: str, left: set[str], listed: Mapping[str, Balance], at: float) -> None:
+        """OKX leaves out a currency with neither cash nor equity. But one reply that lacks a row proves nothing."""
+        gone = self._gone.setdefault(path, {})
+        for ccy in left:
+            if (path, ccy) in self._series:
+                row = self._before.balances.get(ccy) if self._before else None
+                gone[ccy] = (at, 0, row.price if row else MISSING)
+        for ccy, (since, count, price) in list(gone.items()):
+            if ccy in listed:
+                del gone[ccy]
+            elif count + 1 >= GONE_COUNT and at - since >= GONE_HOLD:
+                del gone[ccy]
+                self._unlisted.setdefault(path, {})[ccy] = price
+                self._put(path, ccy, ZERO, at)
+            else:
+                gone[ccy] = (since, count + 1, price)
+        unlisted = self._unlisted.get(path, {})
+        for ccy in unlisted.keys() & listed.keys():
+            del unlisted[ccy]
 
     def _put(self, path: str, ccy: str, value: Decimal, at: float, *, born: bool = False) -> None:
         if value.is_nan():

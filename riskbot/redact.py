@@ -73,10 +73,18 @@ def _cleaned(raw: str) -> set[str]:
 
 def _forms(secret: str) -> set[str]:
     """Return how a secret may look once it went through a URL, JSON, HTML, a header or a `repr`."""
-    raw = secret.encode("utf-8", "surrogatepass")
-    coded = [code(raw).decode().rstrip("=") for code in (base64.b64encode, base64.urlsafe_b64encode)]
-    quoted = [quote(raw), quote(raw, safe=""), quote(raw, safe=_URL_SAFE), quote_plus(raw)]
-    texts = [secret, html.escape(secret), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]]
+    raws = {secret.encode("utf-8", "surrogatepass"), secret.encode("latin-1", "replace")}  # headers are latin-1
+    coded = [code(raw).decode().rstrip("=") for raw in raws for code in (base64.b64encode, base64.urlsafe_b64encode)]
+    quoted = [
+        form for raw in raws for form in (quote(raw), quote(raw, safe=""), quote(raw, safe=_URL_SAFE), quote_plus(raw))
+    ]
+    texts = [
+        secret,
+        secret.replace("/", "\\/"),
+        html.escape(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    ]
     shown = [part for text in texts for part in (repr(text)[1:-1], repr(text.encode("utf-8", "surrogatepass"))[2:-1])]
     return {*coded, *quoted, *texts, *shown}
 

@@ -67,6 +67,16 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 """Seconds; a trader writes `"90s"`, `"1h30m"`, `"7d"`."""
 Number = Annotated[Decimal, BeforeValidator(parse_number)]
 """An exact number; `3.0` and `"300%"` are the same."""
+
+
+def _name(name: str) -> str:
+    if not name.isprintable():
+        raise PydanticCustomError("name", "may hold no line break and no other sign that can't be seen")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""Part of the ids of messages, and their first line."""
 Currency = Annotated[str, AfterValidator(str.upper)]
 """As OKX spells it, in capitals."""
 TierName = Literal["info", "warning", "critical", "emergency"]
@@ -210,7 +220,7 @@ class Rule(BaseModel):
     SEES_OUTAGE: ClassVar[bool] = False
     """Asked also while the account can't be seen; other rules are left alone then."""
 
-    name: str = Field(min_length=1, max_length=60, description="Names the alert; unique.")
+    name: Name = Field(min_length=1, max_length=60, description="Names the alert; unique.")
     kind: str
     for_: Duration = Field(0.0, alias="for", description="How long a tier must be met before it is told.")
     keep_firing_for: Duration = Field(30.0, description="How long a tier must be left before the alert falls.")
@@ -343,7 +353,9 @@ def measure(rule: Rule, view: View) -> Measured:
                 raise ValueError(f"two readings for {reading.ccy or 'the account'}")  # noqa: TRY301
             readings[reading.ccy] = reading
             calm = calm and not (reading.value.is_finite() and met(reading.value, mildest))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
         return Measured(tuple(readings.values()), _blame(error), complete=False)
     return Measured(tuple(readings.values()), missing, calm=calm)
 

@@ -54,6 +54,9 @@ RETRY_FROM, RETRY_TO, RETRY_TO_URGENT = 1.0, 300.0, 30.0
 BROKEN_EVERY = 60.0
 LONGEST_WAIT, LONGEST_WAIT_URGENT = 300.0, 60.0
 """A receiver that asks for patience is given so many seconds at the most."""
+LOOK_EVERY = 10.0
+REFUSED_EVERY, REFUSED_TRIES = 60.0, 10
+"""A message that is refused is tried again so often before it is given up: perhaps the service was at fault."""
 REFUSED_TOLD = 600.0
 """That a receiver has refused a message for good is shown for so many seconds."""
 TOLD_AFTER, TOLD_URGENT_AFTER = 120.0, 20.0
@@ -423,9 +426,9 @@ class Courier:
 
     async def _rest(self) -> None:
         due = await self._store.next_due(self.receiver)
-        wait = None if due is None else max(0.05, max(due, self._resume) - self._clock.now())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), wait and wait / self._clock.speed)
+        wait = LOOK_EVERY if due is None else max(0.05, max(due, self._resume) - self._clock.now())
+        with suppress(TimeoutError):  # a store that has healed may have rows that nobody woke us for
+            await asyncio.wait_for(self._wake.wait(), min(wait, LOOK_EVERY) / self._clock.speed)
 
     async def _carry(self, notifier: Notifier, message: Message) -> None:
         verdict = await self._send(notifier, message, plain=False)
@@ -437,8 +440,7 @@ class Courier:
             log.info("told %s: %s", self.receiver, message.title)
             self._works()
         elif verdict.outcome is Outcome.PERMANENT:
-            await self._store.dead(message, now, verdict.why)
-            self._refused(message, verdict, now)
+            await self._refused(message, verdict, now)
         else:
             await self._later(message, verdict, now)
 
@@ -472,10 +474,14 @@ class Courier:
         urgent_after = after if urgent or at_once else 10 * TOLD_AFTER
         self._problems.fail(delivery.about_receiver(self.receiver), Problem(now, why, after, urgent_after))
 
-    def _refused(self, message: Message, verdict: Verdict, now: float) -> None:
-        """One message is lost for this receiver: told to all, itself included, whatever else it takes."""
-        log.error("%s: refuses for good (%s): %s", self.receiver, verdict.why, message.title)
-        why = f"refused for good ({verdict.why}): {message.title}"
+    async def _refused(self, message: Message, verdict: Verdict, now: float) -> None:
+        """One message is not taken: told to all, this receiver included, whatever else it takes."""
+        if message.tries + 1 < REFUSED_TRIES:
+            await self._store.nack(message, now + REFUSED_EVERY, verdict.why, maybe_sent=False)
+        else:
+            await self._store.dead(message, now, verdict.why)
+        log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title)
+        why = f"refused ({verdict.why}): {message.title}"
         self._problems.fail(self._part_refused, Problem(now, why, 0.0, 0.0))
         self._refused_at = now
 

@@ -31,7 +31,8 @@ TEXT = Text("riskbot: margin low", "mgnRatio <1.5> & co", Severity.CRITICAL)
 
 OUTCOMES = {
     **dict.fromkeys((200, 201, 204), Outcome.SENT),
-    **dict.fromkeys((408, 421, 425, 429, 500, 501, 502, 503, 504, 507, 599), Outcome.RETRY),
+    **dict.fromkeys((408, 421, 425, 429, 500, 501, 503, 507, 599), Outcome.RETRY),
+    **dict.fromkeys((502, 504), Outcome.AMBIGUOUS),
     **dict.fromkeys((400, 406, 409, 411, 413, 414, 415, 418, 422, 423, 431, 451), Outcome.PERMANENT),
     **dict.fromkeys((301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 407, 410), Outcome.BROKEN),
 }

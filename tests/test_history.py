@@ -102,14 +102,29 @@ def test_an_account_without_currencies_has_a_past_too() -> None:
 def test_a_currency_that_is_not_listed_any_more_has_nothing() -> None:
     past = history()
     past.add(snap(0, {"USDT": "5", "BTC": "2"}))
-    past.add(snap(10, {"USDT": "5"}))
-    assert extremes(past, "BTC", 10) == (0, 2)
+    for at in (10, 40, 71):
+        past.add(snap(at, {"USDT": "5"}))
+    assert extremes(past, "BTC", 71) == (0, 2)
     assert past.unlisted(LIAB) == {"BTC": 3}  # its last price
 
-    past.add(snap(20, {"BTC": "4", "USDT": "5"}))
-    assert extremes(past, "BTC", 20) == (0, 4)
+    past.add(snap(80, {"BTC": "4", "USDT": "5"}))
+    assert extremes(past, "BTC", 80) == (0, 4)
     assert past.unlisted(LIAB) == {}
     assert history().unlisted(LIAB) == {}
+
+
+def test_a_reply_that_lacks_a_row_is_no_proof_that_a_debt_is_gone() -> None:
+    past = history()
+    past.add(snap(0, {"USDT": "5", "BTC": "2"}))
+    for at in range(1, 59):
+        past.add(snap(at, {"USDT": "5"}))
+    past.add(snap(59, {"USDT": "5", "BTC": "2"}))
+    past.add(snap(60, {}))
+    past.add(snap(61, {"USDT": "5", "BTC": "2"}))
+
+    assert extremes(past, "BTC", 61) == (2, 2)
+    assert extremes(past, "USDT", 61) == (5, 5)
+    assert past.unlisted(LIAB) == {}
 
 
 def test_an_account_s_own_field_has_a_window() -> None:
@@ -201,10 +216,11 @@ def test_what_is_restored_is_not_journaled_again() -> None:
 def test_what_was_not_listed_before_a_restart_had_nothing() -> None:
     past = history()
     past.restore([(LIAB, "USDT", 0.0, "5")])
-    past.add(snap(50, {"BTC": "3"}))
+    for at in (50, 80, 111):
+        past.add(snap(at, {"BTC": "3"}))
 
-    assert extremes(past, "BTC", 50) == (0, 3)
-    assert extremes(past, "USDT", 50) == (0, 5)
+    assert extremes(past, "BTC", 111) == (0, 3)
+    assert extremes(past, "USDT", 111) == (0, 5)
     assert is_missing(past.unlisted(LIAB)["USDT"])  # the price was not journaled
 
 

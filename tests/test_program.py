@@ -100,7 +100,7 @@ async def test_a_receivers_url_that_is_of_no_use_ends_it_with_2_and_its_name(tmp
         assert program.process
         assert await asyncio.to_thread(program.process.wait, 20) == 2
     log = program.log.read_text()
-    assert "receivers.phone.url" in log
+    assert "rules.toml:10: url: unknown service" in log
     assert "secret-token" not in log
     assert "Traceback" not in log
 
@@ -145,6 +145,27 @@ async def test_a_disk_that_takes_no_more_is_told_and_nothing_is_lost_or_repeated
         await mine.waits_for("EMERGENCY · main · margin ratio", "up from critical")
         assert await program.stop() == 0
         assert len([title for title in mine.titles if "CRITICAL · main · margin" in title]) == 1
+
+
+async def test_a_database_that_is_deleted_under_it_is_told_and_written_anew(tmp_path: Path) -> None:
+    story = Account(ratio="2")
+    async with exchange(story) as market, phone() as mine:
+        program = Program(write_rules(tmp_path, market.url, {"phone": {"url": mine.url}}))
+        program.start()
+        await mine.waits_for("CRITICAL · main · margin ratio 2")
+        (tmp_path / "riskbot.db").unlink()
+        story.twap = "5"
+        told = await mine.waits_for("EMERGENCY · main · forced repayment")
+        assert "told from memory" in told.body
+        await _saved(tmp_path / "riskbot.db", "main")
+        async with asyncio.timeout(20):
+            while not await _knows(tmp_path / "riskbot.db", "margin ratio"):
+                await asyncio.sleep(0.2)
+        program.kill()
+        program.start()
+        story.ratio = "1.2"
+        await mine.waits_for("EMERGENCY · main · margin ratio", "up from critical")
+        assert await program.stop() == 0
 
 
 async def _knows(db: Path, rule: str) -> bool:

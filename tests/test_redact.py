@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+from base64 import b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -134,3 +135,11 @@ def test_a_traceback_is_redacted() -> None:
     told = formatter.format(record)
     assert told.startswith("ERROR no ***\nTraceback")
     assert "S3CRET" not in told
+
+
+def test_a_login_in_a_header_is_latin_1_and_slashes_may_be_escaped() -> None:
+    redactor = Redactor(["bob:pa/ss+w\u00f6rd"])
+    header = b64encode("bob:pa/ss+w\u00f6rd".encode("latin-1")).decode().rstrip("=")
+
+    assert redactor.redact(f"Authorization: Basic {header}") == "Authorization: Basic ***"
+    assert redactor.redact('{"login": "bob:pa\\/ss+w\u00f6rd"}') == '{"login": "***"}'

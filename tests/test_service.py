@@ -492,21 +492,31 @@ async def test_a_try_that_may_have_arrived_is_repeated_and_says_so() -> None:
     assert "may be a repeat" in post.postman.sent[1].body
 
 
-async def test_a_refused_message_is_tried_as_plain_text_and_then_given_up_and_told() -> None:
+async def test_a_refused_message_is_tried_as_plain_text_and_told_and_tried_again_later() -> None:
     post = Post(Verdict(Outcome.PERMANENT, "400"), Verdict(Outcome.PERMANENT, "400"))
     await post.write()
     await post.carry()
     assert [text.plain for text in post.postman.sent] == [False, True]
-    assert [state for state, _ in await post.rows()] == ["dead"]
+    assert [state for state, _ in await post.rows()] == ["queued"]
     assert post.severity("a message to phone") is Severity.CRITICAL
     assert post.severity() is Severity.OK  # the next message may well be taken
-    await post.write(rules=(rule("margin_ratio", name="another", below={"critical": 3}), BLIND))
+    post.hands.turn(61)
     await post.carry()
+    assert [state for state, _ in await post.rows()] == ["sent"]
     assert post.severity("a message to phone") is Severity.CRITICAL  # told, whatever else it takes
     post.hands.turn(700)
-    await post.write(rules=(rule("margin_ratio", name="a third", below={"critical": 3}), BLIND))
+    await post.write(rules=(rule("margin_ratio", name="another", below={"critical": 3}), BLIND))
     await post.carry()
     assert post.severity("a message to phone") is Severity.OK
+
+
+async def test_a_message_that_is_refused_again_and_again_is_given_up() -> None:
+    post = Post(*[Verdict(Outcome.PERMANENT, "400")] * 20)
+    await post.write()
+    for _ in range(10):
+        await post.carry()
+        post.hands.turn(61)
+    assert [state for state, _ in await post.rows()] == ["dead"]
 
 
 async def test_a_message_that_is_taken_as_plain_text_is_sent() -> None:

@@ -75,7 +75,7 @@ EMPTY, FILLED = {"USDT": {"mgnRatio": ""}}, {"USDT": {"mgnRatio": "1.2"}, "BTC":
     [
         ("3", snap(EMPTY, mgnRatio="1.42"), {"": Decimal("1.42")}),
         ("4", snap(EMPTY, mgnRatio="1.42"), {"": Decimal("1.42")}),
-        ("3", snap(FILLED, mgnRatio=""), {"": "na"}),
+        ("3", snap(FILLED, mgnRatio=""), {"": "na", "USDT": Decimal("1.2")}),  # has the mode changed meanwhile?
         ("3", snap(EMPTY, mgnRatio="x"), {"": "missing"}),
         ("1", snap(EMPTY, mgnRatio=""), {"": "na"}),
         ("2", snap(FILLED, mgnRatio="5"), {"USDT": Decimal("1.2"), "BTC": "na"}),
@@ -465,11 +465,14 @@ def test_a_currency_that_is_gone_has_fallen_to_nothing() -> None:
     rule = change("details.eq", falls_by={"info": "50%"}, min_usd=15)
     held = {"USDT": {"eq": "10", "eqUsd": "20"}, "DUST": {"eq": "1", "eqUsd": "2"}}
 
-    assert moved(rule, held, {})[0] == {"USDT": 1, "DUST": 0}
-    assert moved(change("details.eq", falls_by={"info": "$5"}), held, {})[0] == {"USDT": 20, "DUST": 2}
-    assert moved(change("details.eqUsd", falls_by={"info": 5}), held, {})[0] == {"USDT": 20, "DUST": 2}
-    assert moved(rule, held, {}, {}, every=3601)[0] == {"USDT": 0, "DUST": 0}
-    assert moved(change("details.eq", rises_by={"info": "50%"}), held, {})[0] == {}
+    gone: list[dict[str, dict[str, str]]] = [{}] * 4
+
+    assert moved(rule, held, *gone, every=25)[0] == {"USDT": 1, "DUST": 0}
+    assert moved(change("details.eq", falls_by={"info": "$5"}), held, *gone, every=25)[0] == {"USDT": 20, "DUST": 2}
+    assert moved(change("details.eqUsd", falls_by={"info": 5}), held, *gone, every=25)[0] == {"USDT": 20, "DUST": 2}
+    assert moved(rule, held, *gone, every=3601)[0] == {"USDT": 0, "DUST": 0}
+    assert moved(change("details.eq", rises_by={"info": "50%"}), held, *gone, every=25)[0] == {}
+    assert moved(rule, held, {}, every=25)[0] == {}  # one reply that lacks the rows
 
 
 def test_a_past_that_was_never_kept_is_missing_not_an_error() -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from riskbot.model import Severity
 from riskbot.store import Fenced, Point, State, Store
 from riskbot.store.memory import MemoryStore
-from tests.store_contract import StoreContract
+from riskbot.store.outbox import MOST_STEPS, cover
+from tests.store_contract import StoreContract, message
 
 
 class TestMemoryStore(StoreContract):
@@ -37,3 +39,14 @@ async def test_an_account_is_restored_only_at_its_revision() -> None:
 
     with pytest.raises(Fenced):
         await store.restore("main", 0, State(b"2", 7, "c7"), [])
+
+
+def test_a_message_that_waited_for_weeks_tells_the_worst_of_it() -> None:
+    waiting = message(1)
+    for seq in range(2, 300):
+        peak = Severity.EMERGENCY if seq == 100 else Severity.WARNING
+        waiting = cover(message(seq, peak=peak), waiting)
+
+    assert len(waiting.covers) == MOST_STEPS
+    assert [step.seq for step in waiting.covers] == sorted(step.seq for step in waiting.covers)
+    assert 100 in {step.seq for step in waiting.covers}

@@ -514,3 +514,18 @@ async def test_an_undoing_that_fails_as_well_does_not_hide_the_first_error(store
 async def test_a_database_in_the_temporary_directory_is_as_good_as_any() -> None:
     with tempfile.TemporaryDirectory() as directory:
         await (await SqliteStore.open(Path(directory) / "x.db")).close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_deleted_or_replaced_while_open_is_noticed_at_the_next_write(
+    path: Path, tmp_path: Path, replaced: bool
+) -> None:
+    store = await SqliteStore.open(path)
+    await store.commit("main", 0, "a", b"1", ())
+    path.unlink()
+    if replaced:
+        (tmp_path / "other").touch()
+        (tmp_path / "other").rename(path)
+    with pytest.raises(Broken, match="deleted or replaced while riskbot runs"):
+        await store.commit("main", 1, "b", b"2", ())
+    await store.close()

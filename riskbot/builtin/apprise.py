@@ -413,8 +413,14 @@ def _of_status(code: int, clue: _Clue) -> Verdict:
     return Verdict(outcome, f"{clue.warning} {clue.answer}" if new else clue.warning, seconds)
 
 
+_GATEWAY_STATUS = frozenset({502, 504})
+"""A gateway has lost the answer; the service behind it may have taken the message."""
+
+
 def _outcome_of(code: int, said: str) -> Outcome:
     """Judge an HTTP status. A failure in spite of 2xx: refused in the answer's words, or not understood by Apprise."""
+    if code in _GATEWAY_STATUS:
+        return Outcome.AMBIGUOUS
     if code in _AGAIN_STATUS or code >= 500:
         return Outcome.RETRY
     if code in _BROKEN_STATUS or 300 <= code < 400 or _BROKEN_WORDS.search(said):

@@ -52,14 +52,17 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
 
     def readings(self, view: View) -> Iterator[Reading]:
         """One for the account, or one for each currency."""
-        if view.mode != self.FUTURES:
-            value = view.snapshot.mgn_ratio
-            yield Reading(value, note="" if value.is_finite() else "mgnRatio")
-        if view.mode in (None, self.FUTURES):
-            for ccy, value in iterate(view.snapshot.balances, "mgnRatio"):
-                # Not known which place counts: one that says "does not apply" is silent, one that can't be read is not.
-                if value.is_finite() or is_missing(value) or view.mode == self.FUTURES:
-                    yield Reading(value, ccy, "" if value.is_finite() else "details.mgnRatio")
+        known, futures = view.mode is not None, view.mode == self.FUTURES
+        account = view.snapshot.mgn_ratio
+        if not futures:
+            yield Reading(account, note="" if account.is_finite() else "mgnRatio")
+        if known and not futures and account.is_finite():
+            return
+        for ccy, value in iterate(view.snapshot.balances, "mgnRatio"):
+            # A number counts wherever it stands: the mode may have changed since it was read. While it is not known
+            # which place counts, one that says "does not apply" is silent, one that can't be read is not.
+            if value.is_finite() or futures or (is_missing(value) and not known):
+                yield Reading(value, ccy, "" if value.is_finite() else "details.mgnRatio")
 
     def say(self, event: Event) -> str:
         """`margin ratio 1.42 (142 %)`."""
@@ -75,7 +78,7 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
             return
         if ratio <= 1:
             yield "the exchange may be liquidating now"
-        if event.subject or ratio <= 0 or not equity.is_finite():
+        if event.subject or ratio <= 0 or not equity.is_finite() or equity <= 0:
             return
         # Exact from the reply: the ratio is 1 where adjEq equals what it is divided by, fees included.
         needed = equity / ratio

@@ -38,9 +38,17 @@ def key(message: Message) -> Key:
     return message.id, message.at
 
 
+MOST_STEPS = 40
+"""What a message that waited for weeks can tell at the most."""
+
+
 def cover(newer: Message, older: Message) -> Message:
-    """The newer row, telling also what the older one had to tell."""
-    return replace(newer, covers=(*older.covers, older.as_step(), *newer.covers))
+    """The newer row, telling also what the older one had to tell; of very many steps the worst."""
+    steps = (*older.covers, older.as_step(), *newer.covers)
+    if len(steps) > MOST_STEPS:
+        worst = sorted(steps, key=lambda step: -step.peak)[:MOST_STEPS]  # of equals the first: sorting is stable
+        steps = tuple(step for step in steps if step in worst)
+    return replace(newer, covers=steps)
 
 
 class Row(Struct, frozen=True):

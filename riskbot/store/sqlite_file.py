@@ -75,6 +75,16 @@ class SqliteFile:
                 os.close(self._lock)
                 raise
         self._durable: bool | None = None
+        self._inode = path.stat().st_ino
+
+    def _be_there(self) -> None:
+        """What is written into a file that has lost its name is lost with this process. Raises Broken."""
+        try:
+            there = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise Broken(f"{self.path}: the file was deleted or replaced while riskbot runs; a new one is begun")
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Do this without a lock: also a file that another program is writing can be read."""
@@ -84,6 +94,7 @@ class SqliteFile:
     def write(self, work: Callable[[Connection], T], *, durable: bool) -> T:
         """Do this in one transaction. durable: survives power loss, else only the end of the process."""
         with explained(self.path):
+            self._be_there()
             self._set_durable(durable)
             self.db.execute("BEGIN IMMEDIATE")
             try:

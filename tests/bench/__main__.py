@@ -211,7 +211,7 @@ async def crowds(url: str) -> None:
     OUT.print(table)
 
 
-async def alarm(url: str, times: int = 60) -> None:
+async def alarm(url: str, times: int = 40) -> None:
     """From the reply that crosses a tier to the webhook, the durable record in between."""
     with tempfile.TemporaryDirectory() as folder:
         path = config(Path(folder), url, 1)
