@@ -39,6 +39,7 @@ SLOT = 0.1
 """Polls of many accounts start in slots of so many seconds; those of a slot share a wake-up."""
 TURN_DEADLINE = 15.0
 """A poll that takes longer has failed, whatever its source promised."""
+INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
 JOURNAL_EVERY = 10.0
@@ -256,6 +257,8 @@ class Watch:
         if self._clock.now() >= self._info_due:
             self._info_due = self._clock.now() + INFO_EVERY
             self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
+            if self._info is None:  # the limit is counted by user: first ask who it is, if that is soon known
+                await asyncio.wait({self._learning}, timeout=INFO_PATIENCE)
         try:
             async with asyncio.timeout(TURN_DEADLINE):
                 snapshot = await self._source.fetch()

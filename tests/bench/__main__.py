@@ -151,6 +151,7 @@ def config(folder: Path, url: str, accounts: int, currencies: int = 20) -> Path:
         "receivers": {"hook": {"url": url.replace("http://", "json://") + "/hook"}},
         "rules": [{"name": f"rule {i}", **rule} for i, rule in enumerate(RULES)],
     }
+    document["rules"][0]["flap"] = {"within": "1s", "calm": "1s"}  # type: ignore[index]
     document["rules"][0]["keep_firing_for"] = "0s"  # type: ignore[index]
     path = folder / "rules.toml"
     path.write_text(tomli_w.dumps(document))
@@ -211,7 +212,7 @@ async def crowds(url: str) -> None:
     OUT.print(table)
 
 
-async def alarm(url: str, times: int = 40) -> None:
+async def alarm(url: str, times: int = 15) -> None:
     """From the reply that crosses a tier to the webhook, the durable record in between."""
     with tempfile.TemporaryDirectory() as folder:
         path = config(Path(folder), url, 1)
