@@ -98,7 +98,7 @@ def test_the_set_up_of_the_readme_works(tmp_path: Path) -> None:
 
 
 def test_the_mistakes_that_the_readme_shows_are_told_so(tmp_path: Path) -> None:
-    shown = next(block for block in blocks("console") if "$ riskbot check" in block).splitlines()[1:]
+    shown = next(block for block in blocks("console") if "mistakes;" in block).splitlines()[1:]
     account = ACCOUNT.lstrip("\n").splitlines()
     account.insert(5, 'regon = "eea"')
     lines = ["", *account]

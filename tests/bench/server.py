@@ -47,13 +47,14 @@ def app() -> web.Application:
     """Balance by `?n=` in the key (key-n-…), config, time, webhook."""
     bodies = {n: [reply(n, v) for v in range(VARIANTS)] for n in (1, 20, 50, 200)}
     low = reply(20, 0, "2.5")
-    state: dict[str, Any] = {"turn": 0, "dip": False, "said": 0.0, "heard": [], "balance": 0}
+    state: dict[str, Any] = {"turn": 0, "dip": False, "armed": False, "said": 0.0, "heard": [], "balance": 0}
 
     async def balance(request: web.Request) -> web.Response:
         state["turn"] += 1
         state["balance"] += 1
         if state["dip"]:
-            state["said"] = state["said"] or time.perf_counter()
+            if state["armed"]:  # only the first such reply is news
+                state["said"], state["armed"] = time.perf_counter(), False
             return web.Response(body=low, content_type="application/json")
         currencies = int(request.headers["OK-ACCESS-KEY"].split("-")[1])
         return web.Response(body=bodies[currencies][state["turn"] % VARIANTS], content_type="application/json")
@@ -74,7 +75,7 @@ def app() -> web.Application:
         return web.Response()
 
     async def dip(request: web.Request) -> web.Response:
-        state["dip"] = request.query["on"] == "1"
+        state["dip"] = state["armed"] = request.query["on"] == "1"
         return web.json_response({"balance": state["balance"], "heard": state["heard"]})
 
     found = web.Application()
