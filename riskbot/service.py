@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
@@ -203,7 +204,8 @@ class Watch:
         self.ever_seen = False
         self._failures: list[SourceError] = []
         self._resume = 0.0
-        self._defects: set[str] = set()
+        self.defects: Counter[str] = Counter()
+        """How often each field was read and found malformed."""
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
         self._eyes = next((rule.name for rule in judge.rules if rule.SEES_OUTAGE), "")
@@ -299,11 +301,9 @@ class Watch:
         await self._judge.judge(self._ask(view), view, self._max_gap)
         if _owes(snapshot) != self._judge.alerts.exposed:
             await self._judge.note(exposed=_owes(snapshot), seen=now)
-        if not snapshot.defects <= self._defects:
-            log.warning(
-                "%s: odd fields in the reply: %s", self.account, ", ".join(sorted(snapshot.defects - self._defects))
-            )
-            self._defects |= snapshot.defects
+        if new := snapshot.defects - self.defects.keys():
+            log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
+        self.defects.update(snapshot.defects)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:

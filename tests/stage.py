@@ -76,7 +76,7 @@ async def phone(**options: Any) -> AsyncIterator[Phone]:
     found = Phone(**options)
     app = web.Application()
     app.router.add_post("/hook", found.hear)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     found.url = f"json://127.0.0.1:{runner.addresses[0][1]}/hook"

@@ -328,6 +328,7 @@ async def test_odd_and_new_fields_are_logged_once(desk: Desk, caplog: pytest.Log
             await desk.poll()
     assert caplog.messages.count("main: OKX has new fields: frpType") == 1
     assert caplog.messages.count("main: odd fields in the reply: adjEq") == 1
+    assert desk.watch.defects == {"adjEq": 3}
 
 
 async def test_a_mistake_of_riskbot_itself_is_told_and_the_watch_goes_on(desk: Desk) -> None:
