@@ -136,7 +136,8 @@ async def _service(stack: AsyncExitStack, config: Config, exchange: Simulator, s
 
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.service import Clock, Service  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service.clock import Clock  # noqa: PLC0415 - see cli/__init__.py
 
     keys = {"api_key": SecretStr("demo-key"), "api_secret": SecretStr("demo-secret")}
     account = config.accounts[0].model_copy(

@@ -30,7 +30,9 @@ from rich.table import Table
 from riskbot.builtin.okx import Credentials, Exchange, OkxSource
 from riskbot.delivery import Receiver
 from riskbot.health import Problems
-from riskbot.service import Clock, Judge, Watch
+from riskbot.service.clock import Clock
+from riskbot.service.judge import Judge
+from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.store.sqlite import SqliteStore
 from tests.bench.rules import RULES, rules

@@ -1,0 +1,209 @@
+"""One account: polled, judged, told of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from riskbot.health import Problem, Problems
+from riskbot.history import History
+from riskbot.model import AccountInfo, Outage, Severity, View
+from riskbot.rules import Asker
+from riskbot.service.clock import Clock
+from riskbot.service.judge import Judge
+from riskbot.snapshot import Snapshot
+from riskbot.source import Remedy, Source, SourceError
+from riskbot.store import Fenced, Store
+
+log = logging.getLogger("riskbot")
+
+TURN_DEADLINE = 15.0
+"""A poll that takes longer has failed, whatever its source promised."""
+INFO_PATIENCE = 1.5
+INFO_EVERY, INFO_AGAIN = 300.0, 10.0
+"""Seconds until the account's configuration is read again; the second after a failure."""
+SLOW_EVERY = 30.0
+BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
+
+
+class Watch:
+    """One account: polled, judged, told of."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        source: Source,
+        clock: Clock,
+        problems: Problems,
+        poll_every: float,
+    ) -> None:
+        self.account = judge.account
+        self.poll_every = poll_every
+        self.missed = 0
+        """Beats without a poll, since the one before had not ended."""
+        self.polls = 0
+        self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
+        self._part = f"watching {judge.account}"
+        self._max_gap = max(10.0, 10 * poll_every)
+        self._ask = Asker(judge.rules)
+        self.history = History(want for rule in judge.rules for want in rule._wants)  # noqa: SLF001 - asked at load
+        self._snapshot = Snapshot({"details": []})
+        self._info: AccountInfo | None = None
+        self._info_due = 0.0
+        self._info_why = ""
+        self.seen = 0.0
+        self.ever_seen = False
+        self._failures: list[SourceError] = []
+        self._resume = 0.0
+        self.defects: Counter[str] = Counter()
+        """How often each field was read and found malformed."""
+        self._unknown: set[str] = set()
+        self._unknown_due = 0.0
+        self._eyes = next((rule.name for rule in judge.rules if rule.SEES_OUTAGE), "")
+        self._fenced = False
+        self._task: asyncio.Task[None] | None = None
+        self._learning: asyncio.Task[None] | None = None
+
+    async def load(self, store: Store) -> None:
+        """Take up what was remembered: alerts, and the past that the rules ask about."""
+        now = self._clock.now()
+        longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+        points, seen = await store.recall(self.account, now - longest)
+        self._clock.not_before(max(seen, 0.0))
+        self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
+        await self._judge.load(self._clock.now())
+        self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
+
+    def beat(self) -> None:
+        """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
+        if self._task is not None and not self._task.done():
+            self.missed += 1
+            return
+        turn = self.poll if self._clock.now() >= self._resume else self.wait
+        self._task = asyncio.create_task(turn(), name=f"turn of {self.account}")
+
+    async def poll(self) -> None:
+        """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
+        await self._guarded(self._turn)
+        self.polls += 1
+
+    async def wait(self) -> None:
+        """A turn without asking: blindness grows by the second, also while polls are far between. Never raises."""
+        await self._guarded(self._stay_blind)
+
+    async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
+        try:
+            if self._fenced:
+                await self._judge.load(self._clock.now())
+                self._fenced = False
+            await turn()
+        except Fenced:
+            log.error("%s: somebody else has written its state; taking up theirs", self.account)  # noqa: TRY400 - known
+            self._fenced = True
+        except Exception as error:  # a mistake of riskbot itself: told, and the watch goes on
+            log.exception("%s: the watch stumbled", self.account)
+            self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
+        else:
+            self._problems.clear(self._part)
+
+    async def _turn(self) -> None:
+        if self._clock.now() >= self._info_due:
+            self._info_due = self._clock.now() + INFO_EVERY
+            self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
+            if self._info is None:  # the limit is counted by user: first ask who it is, if that is soon known
+                await asyncio.wait({self._learning}, timeout=INFO_PATIENCE)
+        try:
+            async with asyncio.timeout(TURN_DEADLINE):
+                snapshot = await self._source.fetch()
+        except TimeoutError:
+            await self._failed(SourceError(f"no answer within {TURN_DEADLINE:.0f} s"))
+        except SourceError as error:
+            await self._failed(error)
+        else:
+            await self._saw(snapshot)
+
+    async def _learn(self) -> None:
+        """Who the key belongs to: at the start and every few minutes. What is known stays known."""
+        try:
+            info = await self._source.info()
+        except SourceError as error:
+            self._info_due = self._clock.now() + INFO_AGAIN
+            if error.why != self._info_why:
+                log.warning("%s: can't read the account's configuration: %s", self.account, error.why)
+            self._info_why = error.why
+            return
+        self._info_why = ""
+        if info != self._info:
+            log.info("%s: uid %s, mode %s, may %s", self.account, info.uid, info.mode, ", ".join(info.permissions))
+            self._info = info
+
+    async def _saw(self, snapshot: Snapshot) -> None:
+        now = self._clock.now()
+        snapshot.fetched_at = now
+        if self._failures:
+            log.info("%s: seen again; polls that failed: %d", self.account, len(self._failures))
+            self._failures = []
+        if now >= self._unknown_due:
+            self._list_unknown(snapshot)
+            self._unknown_due = now + INFO_EVERY
+        self._snapshot, self.seen, self.ever_seen = snapshot, now, True
+        self.history.add(snapshot)
+        view = View(self.account, now, snapshot, self.history, self._info, None, self._judge.alerts)
+        await self._judge.judge(self._ask(view), view, self._max_gap)
+        if _owes(snapshot) != self._judge.alerts.exposed:
+            await self._judge.note(exposed=_owes(snapshot), seen=now)
+        if new := snapshot.defects - self.defects.keys():
+            log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
+        self.defects.update(snapshot.defects)
+
+    def _list_unknown(self, snapshot: Snapshot) -> None:
+        if unknown := snapshot.unknown() - self._unknown:
+            log.info("%s: OKX has new fields: %s", self.account, ", ".join(sorted(unknown)))
+            self._unknown |= unknown
+
+    async def _failed(self, error: SourceError) -> None:
+        """Nothing was seen: only the rules about blindness are asked."""
+        now = self._clock.now()
+        if not self._failures or self._failures[-1].why != error.why:
+            log.warning("%s: can't see the account: %s", self.account, error.why)
+        self._failures = [*self._failures[-99:], error]
+        self._resume = now + self._patience(error)
+        await self._stay_blind()
+
+    async def _stay_blind(self) -> None:
+        """Judge that nothing is seen, and for how long by now."""
+        now, outage = self._clock.now(), self._outage(self._failures[-1])
+        view = View(self.account, now, self._snapshot, self.history, self._info, outage, self._judge.alerts)
+        await self._judge.judge(self._ask(view), view, self._max_gap)
+
+    def _outage(self, error: SourceError) -> Outage:
+        # A dead key is believed when it is said twice; that the exchange has frozen the account, at once.
+        twice = len(self._failures) > 1 and self._failures[-2].severity >= error.severity
+        severity = error.severity if twice or error.severity is Severity.EMERGENCY else Severity.OK
+        return Outage(self.seen, error.why, severity, never=not self.ever_seen)
+
+    def _patience(self, error: SourceError) -> float:
+        """Seconds until the next poll."""
+        count = len(self._failures)
+        if error.remedy is Remedy.SLOW:
+            return SLOW_EVERY if count > 1 else 0.0
+        if error.remedy is not Remedy.BACK_OFF:
+            return 0.0
+        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._eyes)
+        wait = min(BACK_OFF_FROM * 2 ** min(count - 1, 10), BACK_OFF_NEAR_DANGER if near else BACK_OFF_TO)
+        return float(wait * random.uniform(0.5, 1.0))
+
+    async def close(self) -> None:
+        """End the poll that is under way."""
+        tasks = [task for task in (self._task, self._learning) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._source.close()
+
+
+def _owes(snapshot: Snapshot) -> bool:
+    return any(liab not in ("", "0", None) for liab in snapshot.column("liab"))

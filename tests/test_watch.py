@@ -1,0 +1,233 @@
+"""One account, polled and judged: with a clock that the test turns, and a source that does as told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from riskbot.model import AccountInfo, Severity
+from riskbot.service.journal import Journal
+from riskbot.source import Remedy, SourceError
+from riskbot.store.surviving import SurvivingStore
+from tests.desk import DEBT, Desk, Thief
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return await Desk().load()
+
+
+async def test_a_breach_is_committed_with_its_message_and_wakes_the_courier(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    assert await desk.titles() == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
+    assert desk.woken == ["phone"]
+    state = await desk.store.load("main")
+    assert state.value is not None
+    assert b"margin_ratio" in state.value
+
+
+async def test_a_quiet_tick_writes_nothing(desk: Desk) -> None:
+    await desk.poll()
+    before = (await desk.store.load("main")).rev
+    for _ in range(20):
+        await desk.poll()
+    assert (await desk.store.load("main")).rev == before
+
+
+async def test_a_restart_tells_nothing_again(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    again = await Desk(store=desk.store).load()
+    again.market.ratio = "2.5"
+    await again.poll()
+    assert len(await again.titles()) == 1
+
+
+async def test_a_rule_that_is_gone_has_its_alert_closed_at_the_start(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    await Desk(DEBT, store=desk.store).load()
+    rows = await desk.store.outbox(("queued",))
+    assert [(m.title, m.after, m.cause) for _, m in rows] == [("RESOLVED · main · margin_ratio", 0, "rule_removed")]
+
+
+async def test_growth_is_measured_over_a_restart(desk: Desk) -> None:
+    desk.market.liab = "1000"
+    await desk.poll()
+    await Journal([desk.watch], SurvivingStore(desk.store), desk.hands.clock).write()
+    again = await Desk(store=desk.store).load()
+    again.hands.turn(600)
+    again.market.liab = "1200"
+    await again.poll()
+    assert await again.titles() == ["WARNING · main · change: details.liab USDT rose 20 % in 1 h"]
+
+
+async def test_failing_polls_are_told_when_they_last_and_once(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.error = SourceError("no answer within 5 s")
+    for _ in range(14):
+        await desk.poll()
+    assert await desk.titles() == []
+    for _ in range(20):
+        await desk.poll()
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+    desk.market.error = None
+    for _ in range(40):
+        await desk.poll()
+    assert (await desk.titles())[1:] == ["RESOLVED · main · sees the account again"]
+
+
+async def test_blindness_is_critical_while_the_account_owes(desk: Desk) -> None:
+    desk.market.liab = "1000"
+    await desk.poll()
+    desk.market.error = SourceError("no answer within 5 s")
+    for _ in range(20):
+        await desk.poll()
+    assert await desk.titles() == ["CRITICAL · main · can't see the account"]
+
+
+async def test_a_dead_key_is_told_when_it_is_said_twice_and_then_asked_about_slowly(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.error = SourceError("OKX does not know this API key", Remedy.SLOW, Severity.CRITICAL)
+    await desk.poll()
+    assert await desk.titles() == []
+    desk.watch.beat()
+    await asyncio.sleep(0)
+    await desk.poll()
+    assert await desk.titles() == ["CRITICAL · main · can't see the account"]
+    polls = desk.watch.polls
+    desk.hands.turn(20)
+    desk.watch.beat()
+    await asyncio.sleep(0.01)
+    assert desk.watch.polls == polls
+    desk.hands.turn(20)
+    desk.watch.beat()
+    await asyncio.sleep(0.01)
+    assert desk.watch.polls == polls + 1
+
+
+async def test_that_the_exchange_has_frozen_the_account_is_told_at_once(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.error = SourceError("OKX has frozen the account: stop-out", Remedy.SLOW, Severity.EMERGENCY)
+    await desk.poll()
+    assert await desk.titles() == ["EMERGENCY · main · can't see the account"]
+
+
+async def test_blindness_is_told_in_time_though_polls_are_far_between(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.error = SourceError("OKX is busy", Remedy.BACK_OFF)
+    for _ in range(5):
+        await desk.poll(0)
+    desk.watch._resume = desk.hands.clock.now() + 60
+    polls = desk.watch.polls
+    desk.hands.turn(16)
+    desk.watch.beat()
+    assert desk.watch._task
+    await desk.watch._task
+    assert desk.watch.polls == polls
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+
+
+@pytest.mark.parametrize(("owes", "longest"), [("0", 60.0), ("1000", 10.0)])
+async def test_it_backs_off_but_not_far_when_danger_is_near(owes: str, longest: float) -> None:
+    desk = await Desk().load()
+    desk.market.liab = owes
+    await desk.poll()
+    desk.market.error = SourceError("OKX is busy", Remedy.BACK_OFF)
+    for _ in range(12):
+        await desk.poll()
+    assert longest / 2 <= desk.watch._resume - desk.hands.clock.now() <= longest
+
+
+async def test_a_fetch_that_never_ends_is_blindness_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskbot.service.watch.TURN_DEADLINE", 0.02)
+    desk = await Desk().load()
+    desk.market.hang = True
+    for _ in range(3):
+        await desk.poll(10)
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+    rows = await desk.store.outbox(("queued",))
+    assert "never seen yet, tried since" in rows[0][1].body
+
+
+async def test_a_configuration_that_hangs_holds_up_no_poll(desk: Desk) -> None:
+    async def hang() -> AccountInfo:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.market.info = hang  # type: ignore[method-assign]
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    assert len(await desk.titles()) == 1
+    await desk.watch.close()
+
+
+async def test_a_state_that_can_not_be_read_is_kept_aside_and_the_watch_begins_anew(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    rev = (await desk.store.load("main")).rev
+    await desk.store.commit("main", rev, "x", b'{"alerts": 3}', ())
+    again = Desk(store=desk.store)
+    await again.load()
+    again.market.ratio = "2.5"
+    await again.poll()
+    assert len(await again.titles()) == 1
+    assert "can't be read" in caplog.text
+    assert (await desk.store.load("main unreadable 1000000")).value == b'{"alerts": 3}'
+
+
+async def test_a_beat_is_left_out_while_the_last_poll_hangs(desk: Desk) -> None:
+    desk.market.hang = True
+    desk.watch.beat()
+    await asyncio.sleep(0)
+    desk.watch.beat()
+    assert desk.watch.missed == 1
+    await desk.watch.close()
+    assert desk.market.closed
+
+
+async def test_what_is_known_of_the_account_stays_known_when_asking_fails(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "riskbot"):
+        await desk.poll()
+        await asyncio.sleep(0)
+        desk.market.info_error = SourceError("OKX is busy")
+        for _ in range(3):
+            await desk.poll(400)
+            await asyncio.sleep(0)
+    assert "main: uid 77, mode 3, may read_only" in caplog.messages
+    assert caplog.messages.count("main: can't read the account's configuration: OKX is busy") == 1
+    assert desk.watch._info == AccountInfo("77", "3", permissions=("read_only",))
+
+
+async def test_odd_and_new_fields_are_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.market.extra = {"frpType": "1", "adjEq": "a lot"}
+    with caplog.at_level(logging.INFO, "riskbot"):
+        for _ in range(3):
+            await desk.poll()
+    assert caplog.messages.count("main: OKX has new fields: frpType") == 1
+    assert caplog.messages.count("main: odd fields in the reply: adjEq") == 1
+    assert desk.watch.defects == {"adjEq": 3}
+
+
+async def test_a_mistake_of_riskbot_itself_is_told_and_the_watch_goes_on(desk: Desk) -> None:
+    desk.market.error = ZeroDivisionError("a mistake")
+    await desk.poll()
+    assert "watching main" in desk.problems
+    desk.market.error = None
+    desk.market.ratio = "2"
+    await desk.poll()
+    assert "watching main" not in desk.problems
+    assert len(await desk.titles()) == 1
+
+
+async def test_a_fenced_watch_takes_up_the_others_state_and_goes_on() -> None:
+    desk = await Desk(store=Thief()).load()
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    await desk.poll()
+    assert await desk.titles() == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
