@@ -7,15 +7,21 @@ heard of an alert never hears of its end, and one that heard always does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot import text
-from riskbot.model import Alerts, Cause, Event, Severity, Told
-from riskbot.rules import Rule
+from riskbot.model import Alert, Alerts, Cause, Event, Quiet, Severity, Told
+from riskbot.rules import Measured, Rule
 from riskbot.store import Message
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+LOUD = Quiet()
 
 EARLIER = "(what was told before of this alert is over; this is a new course)"
 
@@ -24,10 +30,18 @@ Compose = Callable[[Event], tuple[str, Sequence[str]]]
 
 
 class Receiver(Struct, frozen=True):
-    """Whom to tell, and from which severity on."""
+    """Whom to tell, and from which severity on.
+
+    fallback: who is told in its place while it can't be reached. fallback_after: seconds until then; None: as long as
+    it takes until its failing is told (20 s with something critical to say, else 2 min). per_minute: messages that
+    its service takes.
+    """
 
     name: str
     min_severity: Severity = Severity.INFO
+    fallback: tuple[str, ...] = ()
+    fallback_after: float | None = None
+    per_minute: int = 20
 
 
 class Plan(Struct, frozen=True):
@@ -43,42 +57,105 @@ def plan(
     rules: Mapping[str, Rule],
     receivers: Sequence[Receiver],
     compose: Compose,
+    failing: Mapping[str, str] = NOTHING,
+    quiet: Quiet = LOUD,
 ) -> Plan:
-    """What each receiver should be told of these events.
+    """What each receiver should be told of these events. An event of cause REMINDER is told to those who heard of it.
 
-    A rule that is gone still has its alerts closed, so `rules` may lack it.
+    rules: one that is gone still has its alerts closed, so it may be missing here. failing: receivers that can't be
+    reached by now, and why; their fallbacks are told in their place, and of those episodes to the end. quiet: what is
+    not to be told now.
     """
     told = {name: dict(keys) for name, keys in alerts.told.items()}
     messages: list[Message] = []
+    by_name = {receiver.name: receiver for receiver in receivers}
+    stand_ins = {name: _stands_in_for(name, by_name, failing) for name in by_name}
     for event in events:
-        rule = rules.get(event.rule)
-        words: tuple[str, Sequence[str]] | None = None
-        for receiver in receivers:
-            last = told.get(receiver.name, {}).get(event.key)
-            heard = last.level if last else Severity.OK
-            after = seen_by(receiver, rule, event)
-            stale = last is not None and after and last.episode != event.episode
-            if stale:  # what was heard of an earlier episode, and never closed, says nothing about this one
-                heard = Severity.OK
-            if after == heard:
-                continue
-            headline, lines = words = words or compose(event)
-            lines = [*lines, EARLIER] if stale else lines
-            messages.append(_message(event, receiver, heard, after, (headline, lines)))
-            told.setdefault(receiver.name, {})[event.key] = Told(event.episode, event.seq, after)
+        if quiet.holds_back(event):
+            continue  # what was told stands; when it is over, or the silence is, the difference is told
+        rule, words = rules.get(event.rule), cache(partial(compose, event))
+        for name, receiver in by_name.items():
+            last = told.get(name, {}).get(event.key)
+            word = _word(receiver, by_name, rule, event, last, stand_ins[name])
+            if word is not None:
+                headline, lines = words()
+                said = (headline, [*lines, *_remarks(event, last, word, failing)])
+                messages.append(_message(event, receiver, _heard(last, event, word.level), word, said))
+                told.setdefault(name, {})[event.key] = word
     if not messages:
         return Plan(alerts)
     return Plan(replace(alerts, told={name: _open(keys) for name, keys in told.items()}), tuple(messages))
 
 
+def _stands_in_for(name: str, receivers: Mapping[str, Receiver], failing: Mapping[str, str]) -> list[str]:
+    """Those that fail and have it as their fallback; also over others that fail as well."""
+    found, reached = list[str](), {name}
+    for _ in receivers:  # the longest chain there can be
+        more = [
+            r.name
+            for r in receivers.values()
+            if r.name in failing and r.name not in reached and reached & {*r.fallback}
+        ]
+        found += more
+        reached |= {*more}
+    return found
+
+
+def _word(
+    receiver: Receiver,
+    receivers: Mapping[str, Receiver],
+    rule: Rule | None,
+    event: Event,
+    last: Told | None,
+    stands_in_for: Sequence[str],
+) -> Told | None:
+    """What the receiver is to be told of the event; None: nothing."""
+    if event.cause is Cause.REMINDER:
+        return _again(last, rule, event)
+    via = last.via if last and last.episode == event.episode else ""  # who stood in for another does so to the end
+    if not via and not seen_by(receiver, rule, event):
+        via = next((name for name in stands_in_for if seen_by(receivers[name], rule, event)), "")
+    after = seen_by(receiver, rule, event)
+    if via:  # who has left the file since would see all
+        after = max(after, seen_by(receivers.get(via, Receiver(via)), rule, event))
+    if event.subject == about_receiver(receiver.name):
+        after = Severity.OK  # that it can't be reached is for the others
+    return None if after == _heard(last, event, after) else Told(event.episode, event.seq, after, event.at, via=via)
+
+
+def _again(last: Told | None, rule: Rule | None, event: Event) -> Told | None:
+    """The reminder, if it is time for one."""
+    if not (last and rule and last.level and last.episode == event.episode and is_due(last, rule, event.at)):
+        return None
+    return replace(last, at=event.at, reminders=last.reminders + 1)
+
+
+def is_due(told: Told, rule: Rule, now: float) -> bool:
+    """Is it time to say again what lasts?"""
+    every = rule._repeats.get(told.level, 0.0)  # noqa: SLF001 - compiled at load, for us
+    return bool(every) and now - told.at >= every
+
+
+def _heard(last: Told | None, event: Event, after: Severity) -> Severity:
+    """What the receiver believes. An earlier episode that was never closed for it says nothing about this one."""
+    if last is None or (after and last.episode != event.episode):
+        return Severity.OK
+    return last.level
+
+
+def _remarks(event: Event, last: Told | None, word: Told, failing: Mapping[str, str]) -> Iterator[str]:
+    if last is not None and last.level and last.episode != event.episode and word.level:
+        yield EARLIER
+    if word.via in failing:
+        yield f"told here since {word.via} can't be reached: {failing[word.via]}"
+
+
 def seen_by(receiver: Receiver, rule: Rule | None, event: Event) -> Severity:
-    """The severity of an event as one receiver is to see it; OK: nothing."""
+    """The severity of an event as one receiver is to see it by itself; OK: nothing."""
     if event.after < receiver.min_severity:
         return Severity.OK
     if rule is not None and rule.receivers is not None and receiver.name not in rule.receivers:
         return Severity.OK
-    if event.subject == about_receiver(receiver.name):
-        return Severity.OK  # that it can't be reached is for the others
     return event.after
 
 
@@ -92,39 +169,70 @@ def _open(keys: dict[str, Told]) -> dict[str, Told]:
 
 
 def _message(
-    event: Event, receiver: Receiver, before: Severity, after: Severity, words: tuple[str, Sequence[str]]
+    event: Event, receiver: Receiver, before: Severity, word: Told, words: tuple[str, Sequence[str]]
 ) -> Message:
     headline, lines = words
-    seen = replace(event, before=before, after=after)
+    seen = replace(event, before=before, after=word.level)
+    reminder = word.reminders if event.cause is Cause.REMINDER else 0
+    again = f"r{reminder}" if reminder else ""
     return Message(
-        id=f"{event.account}/{event.key}-{event.episode}-{event.seq}@{receiver.name}",
+        id=f"{event.account}/{event.key}-{event.episode}-{event.seq}{again}@{receiver.name}",
         receiver=receiver.name,
         account=event.account,
         alert=f"{event.account}/{event.key}",
         episode=event.episode,
         seq=event.seq,
-        before=seen.before,
-        after=after,
+        before=before,
+        after=word.level,
         peak=event.peak,
         at=event.at,
         opened=event.opened,
         cause=event.cause,
         title=text.title(seen, headline, event.after),
-        body=text.body(seen, lines, event.after),
+        body=text.body(seen, lines, event.after, again),
         due_at=event.at,
+        reminder=reminder,
     )
 
 
-def ongoing(account: str, alerts: Alerts, now: float) -> list[Event]:
+def ongoing(account: str, alerts: Alerts, now: float, measured: Mapping[str, Measured] = NOTHING) -> list[Event]:
     """Every alert as it stands, for receivers whose last word about it is another: at start, or new in the file.
 
     One that is over is among them: a receiver may have been out of the file when it ended.
+    measured: the last answers, for the numbers.
     """
     return [
-        Event(account, rule, subject, a.episode, a.seq, Severity.OK, a.shown, a.peak, now, a.opened, Cause.ONGOING)
+        _as_it_stands(account, rule, subject, alert, now, Cause.ONGOING, measured)
         for rule, subjects in alerts.alerts.items()
-        for subject, a in subjects.items()
+        for subject, alert in subjects.items()
     ]
+
+
+def reminders(
+    account: str, alerts: Alerts, rules: Mapping[str, Rule], now: float, measured: Mapping[str, Measured] = NOTHING
+) -> list[Event]:
+    """What was told and lasts, where somebody has not heard of it for so long that it is time to say it again."""
+    return [
+        _as_it_stands(account, name, subject, alert, now, Cause.REMINDER, measured)
+        for name, subjects in alerts.alerts.items()
+        for subject, alert in subjects.items()
+        if alert.shown and name in rules and _is_due_somewhere(f"{name}/{subject}", alerts, rules[name], now)
+    ]
+
+
+def _is_due_somewhere(key: str, alerts: Alerts, rule: Rule, now: float) -> bool:
+    return any(key in keys and is_due(keys[key], rule, now) for keys in alerts.told.values())
+
+
+def _as_it_stands(
+    account: str, rule: str, subject: str, alert: Alert, now: float, cause: Cause, measured: Mapping[str, Measured]
+) -> Event:
+    before = alert.shown if cause is Cause.REMINDER else Severity.OK
+    answers = measured[rule].readings if rule in measured else ()
+    reading = next((r for r in answers if r.ccy == subject and not r.value.is_nan()), None)
+    value, note = (reading.value, reading.note) if reading else (None, "")
+    a = alert
+    return Event(account, rule, subject, a.episode, a.seq, before, a.shown, a.peak, now, a.opened, cause, value, note)
 
 
 def final_text(message: Message, now: float) -> tuple[str, str]:

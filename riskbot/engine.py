@@ -14,7 +14,9 @@ One alert for each rule and subject (currency), and it climbs tiers:
   moves; after a hole longer than `max_gap` all that speaks for a fall begins anew.
 - A fall needs the tier to be left (hysteresis) for `keep_firing_for`, and seen so at least twice.
 - "Does not apply" ends an alert only when it lasts: a closed position must not leave it hanging, one empty field must
-  not end it.
+  not end it. One alone does not even drop what is on its way up: it takes two odd answers to believe in good luck.
+- A rule that was changed judges what it finds open by the next value, at once: the course goes on, nothing is told
+  but what is different now. What was only on its way up starts anew.
 - An alert that changes too often flaps: rises pass, falls wait until it is calm.
 - From nothing told to something told opens an episode; back to nothing closes it. An episode is numbered by the second
   it opened, so that no number is ever used twice, whatever becomes of the store.
@@ -104,12 +106,25 @@ def advance(ladder: Ladder, alert: Alert, reading: Reading, now: float, max_gap:
         return alert
     if _timed(alert) and now - alert.fresh > max_gap:  # a hole: what speaks for a fall begins anew
         alert = replace(alert, down={}, na_since=0.0, na_count=0, calm_since=now)
+    if alert.mark not in ("", ladder.mark) and not (alert.shown and reading.value.is_nan()):
+        alert = _refit(ladder, alert, now)
     if reading.value.is_nan():
         level, alert = _not_applicable(alert, now)
     else:
         level, alert = _timers(ladder, alert, reading.value, now)
     alert = _latch(ladder.flap, alert, level, now)
-    return replace(alert, fresh=now if _timed(alert) else 0.0)
+    return replace(alert, fresh=now if _timed(alert) else 0.0, mark=alert.mark or ladder.mark)
+
+
+def _refit(ladder: Ladder, alert: Alert, now: float) -> Alert:
+    """The rule was changed. An open alert's timers have run out, so that the value decides at once; hysteresis stays.
+
+    What was only on its way up starts anew. Without a value an open alert waits for one, and nobody calls this.
+    """
+    level = max((rung.severity for rung in ladder.rungs if rung.severity <= alert.level), default=Severity.OK)
+    over = now - max(ladder.hold, ladder.keep) - 1.0
+    timers: dict[int, float] = {rung.severity: over for rung in ladder.rungs} if alert.shown else {}
+    return replace(alert, level=level, up=timers, down=timers, changes=(), flapping=False, mark=ladder.mark)
 
 
 def _timed(alert: Alert) -> bool:
@@ -118,11 +133,12 @@ def _timed(alert: Alert) -> bool:
 
 
 def _not_applicable(alert: Alert, now: float) -> tuple[Severity, Alert]:
-    """It counts towards the end, and drops what was on its way."""
-    if not alert.level and not alert.flapping:
-        return Severity.OK, replace(alert, up={}, down={}, na_since=0.0, na_count=0)
+    """It counts towards the end. The first drops what speaks for a fall, the second what was on its way up."""
     since, count = alert.na_since or now, alert.na_count + 1
-    alert = replace(alert, up={}, down={}, na_since=since, na_count=count)
+    up = alert.up if count == 1 else {}
+    if not (alert.level or alert.flapping or up):
+        return Severity.OK, replace(alert, up={}, down={}, na_since=0.0, na_count=0)
+    alert = replace(alert, up=up, down={}, na_since=since, na_count=count)
     over = count >= NA_COUNT and now - since >= NA_HOLD
     return (Severity.OK if over else alert.level), alert
 
@@ -189,7 +205,9 @@ def _events(
 def _event(account: str, rule: str, subject: str, old: Alert, new: Alert, reading: Reading | None, now: float) -> Event:
     value = None if reading is None or reading.value.is_nan() else reading.value
     cause = Cause.NOT_APPLICABLE if value is None else Cause.RECOVERED
-    if new.shown > old.shown:
+    if old.shown and old.mark not in ("", new.mark):
+        cause = Cause.RULE_CHANGED
+    elif new.shown > old.shown:
         cause = Cause.BREACH
     elif old.flapping and not new.flapping:
         cause = Cause.CALM
@@ -223,40 +241,47 @@ def _blindness(blind: dict[str, Blind], measured: Mapping[str, Measured], now: f
 def adopt(account: str, rules: Iterable[Rule], alerts: Alerts, now: float) -> Step:
     """Fit remembered alerts to the rules as they are now: at start, or after a change of the file.
 
-    An open alert whose rule is gone is closed. A tier that is gone becomes the next milder one. Episodes that are
-    over are remembered for their numbers.
+    Alerts move along with a rule that was renamed. One that has lost its rule, or that its rule is no longer about,
+    is closed. All else waits for the next value: see `advance`. Episodes that are over keep their numbers.
     """
-    ladders = {rule.name: rule._ladder for rule in rules if rule.watches(account)}  # noqa: SLF001 - see step
-    events: list[Event] = []
-    kept: dict[str, dict[str, Alert]] = {}
-    for rule, subjects in alerts.alerts.items():
-        kept[rule] = {subject: _fit(ladders.get(rule), alert, now) for subject, alert in subjects.items()}
-        cause = Cause.RULE_CHANGED if rule in ladders else Cause.RULE_REMOVED
-        for subject, alert in kept[rule].items():
-            old = subjects[subject]
-            if old.shown != alert.shown:
-                event = _event(account, rule, subject, old, alert, None, now)
-                events.append(replace(event, cause=cause))
-    blind = {name: since for name, since in alerts.blind.items() if name in ladders}
+    mine = {rule.name: rule for rule in rules if rule.watches(account)}
+    alerts = _renamed(mine, alerts)
+    kept, events = dict(alerts.alerts), list[Event]()
+    for name, subjects in alerts.alerts.items():
+        for subject, alert in subjects.items():
+            if _busy(alert) and (name not in mine or not mine[name].keeps(subject, mine)):
+                over = _over(alert, now)
+                kept[name] = {**kept[name], subject: over}
+                if alert.shown:
+                    event = _event(account, name, subject, alert, over, None, now)
+                    events.append(replace(event, cause=Cause.RULE_CHANGED if name in mine else Cause.RULE_REMOVED))
+    blind = {name: since for name, since in alerts.blind.items() if name in mine}
     if kept == alerts.alerts and blind == alerts.blind:
         return Step(alerts)
     return Step(replace(alerts, alerts=kept, blind=blind), tuple(events))
 
 
-def _fit(ladder: Ladder | None, alert: Alert, now: float) -> Alert:
-    tiers = {rung.severity for rung in ladder.rungs} if ladder else set()
-    level = max((s for s in tiers if s <= alert.level), default=Severity.OK)
-    kept = replace(
-        alert,
-        level=level,
-        up={s: at for s, at in alert.up.items() if s in tiers},
-        down={s: at for s, at in alert.down.items() if s in tiers},
-        flapping=alert.flapping and bool(tiers),
-        na_since=alert.na_since if tiers else 0.0,
-        na_count=alert.na_count if tiers else 0,
+def _renamed(rules: Mapping[str, Rule], alerts: Alerts) -> Alerts:
+    """What is remembered under a rule's former name, under its new one; a rule of that name keeps its own."""
+    names = {rule.renamed_from: name for name, rule in rules.items() if rule.renamed_from}
+    names = {old: new for old, new in names.items() if old not in rules and new not in alerts.alerts}
+    if not names.keys() & alerts.alerts.keys():
+        return alerts
+    keys = {f"{old}/{s}": f"{new}/{s}" for old, new in names.items() for s in alerts.alerts.get(old, ())}
+    return replace(
+        alerts,
+        alerts={names.get(name, name): subjects for name, subjects in alerts.alerts.items()},
+        blind={names.get(name, name): blind for name, blind in alerts.blind.items()},
+        told={who: {keys.get(key, key): word for key, word in told.items()} for who, told in alerts.told.items()},
     )
-    return _episode(kept, level if not kept.flapping else max(level, _fitted(alert.shown, tiers)), now)
 
 
-def _fitted(shown: Severity, tiers: set[Severity]) -> Severity:
-    return max((s for s in tiers if s <= shown), default=Severity.OK)
+def _busy(alert: Alert) -> bool:
+    """Is it open, or on its way?"""
+    return bool(alert.level or alert.shown or alert.up)
+
+
+def _over(alert: Alert, now: float) -> Alert:
+    """The alert without its rule: only the numbers of its last episode are kept."""
+    rest = Alert(shown=alert.shown, episode=alert.episode, seq=alert.seq, peak=alert.peak, opened=alert.opened)
+    return _episode(rest, Severity.OK, now)

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
+from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
+from riskbot.delivery import about_receiver
 from riskbot.model import Event, Reading, Severity, View
 from riskbot.rules import Ladder, Measured, Rule, TierName
+
+REFUSAL = "a message to "
+"""What precedes a receiver's name in the subject of the alert that it refuses a message."""
+
+_OWNED = (about_receiver(""), REFUSAL, "watching ")
+"""What precedes the name of a receiver or an account in a subject."""
+
+_WORDS = (
+    ("the clock", "{} has jumped", "{} is steady"),
+    ("the watch", "riskbot stood still", "riskbot is awake"),
+    ("*.toml", "{} can't be used", "{} is in use again"),
+    ("*", "{} is failing", "{} works again"),
+)
+"""For the subjects that match: what is said while it fails, and after."""
 
 
 class Health(Rule, kind="health"):
     """What it measures is a severity already. Made by the service, not written in a rules file."""
+
+    names: tuple[str, ...] = ()
+    """Of the receivers and accounts that there are."""
 
     def ladder(self) -> Ladder:
         """A tier for each severity."""
@@ -25,12 +44,22 @@ class Health(Rule, kind="health"):
         return ()
 
     def say(self, event: Event) -> str:
-        """`store is failing`."""
-        return f"{event.subject} {'is failing' if event.after else 'works again'}"
+        """`the store is failing`."""
+        fails, works = next((bad, good) for like, bad, good in _WORDS if fnmatchcase(event.subject, like))
+        return (fails if event.after else works).format(event.subject)
+
+    def keeps(self, subject: str, rules: Collection[str]) -> bool:
+        """A receiver or an account that has left the file does not fail any more."""
+        del rules
+        owners = [subject.removeprefix(owned) for owned in _OWNED if subject.startswith(owned)]
+        return not owners or owners[0] in self.names
 
 
 class Problem(Struct, frozen=True):
-    """One part of riskbot that fails. after, urgent_after: seconds until it is a warning, and critical."""
+    """One part of riskbot that fails. since: when the first try that failed began.
+
+    after, urgent_after: seconds until it is a warning, and critical.
+    """
 
     since: float
     why: str
@@ -67,6 +96,21 @@ class Problems:
         """Take in that a part works."""
         self._open.pop(part, None)
         self._known.add(part)
+
+    def forget(self, part: str) -> None:
+        """There is no such part any more, or nobody knows how it is."""
+        self._open.pop(part, None)
+        self._known.discard(part)
+
+    def since(self, part: str) -> float | None:
+        """When the first try that failed began; None: it works."""
+        problem = self._open.get(part)
+        return problem.since if problem else None
+
+    def trouble(self, part: str, now: float) -> Problem | None:
+        """The part's problem, if it is by now bad enough to be told."""
+        problem = self._open.get(part)
+        return problem if problem and problem.severity(now) >= Severity.WARNING else None
 
     def __contains__(self, part: str) -> bool:
         return part in self._open

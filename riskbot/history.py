@@ -120,6 +120,14 @@ class History:
             "mgnRatio": deque(maxlen=int(COURSE_SPAN / COURSE_STEP)),
         }
 
+    def renewed(self, wants: Iterable[Want]) -> History:
+        """For changed rules: this one if they want the same, else a new one, whose points the caller restores."""
+        new = History(wants)
+        if new._known == self._known:
+            return self
+        new._courses = self._courses
+        return new
+
     def add(self, snapshot: Snapshot) -> None:
         """Take in the newest snapshot."""
         at = snapshot.fetched_at

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -72,6 +73,7 @@ class Cause(StrEnum):
     RULE_REMOVED = "rule_removed"
     RULE_CHANGED = "rule_changed"
     ONGOING = "ongoing"
+    REMINDER = "reminder"
 
 
 class Alert(Struct, frozen=True, omit_defaults=True):
@@ -81,7 +83,8 @@ class Alert(Struct, frozen=True, omit_defaults=True):
     episode, seq, peak, opened: the present or last course from nothing told to nothing told.
     up, down: since when each tier has been met, or left. na_since, na_count: since when, and how often, the number
     has not applied. changes, flapping, calm_since: the flap latch. fresh: last observed, while a timer runs that a
-    hole would falsify. All moments are absolute, so that a restart is not an event.
+    hole would falsify. mark: of the ladder that judged it last; another one says that the rule was changed since.
+    All moments are absolute, so that a restart is not an event.
     """
 
     level: Severity = Severity.OK
@@ -98,14 +101,22 @@ class Alert(Struct, frozen=True, omit_defaults=True):
     changes: tuple[float, ...] = ()
     flapping: bool = False
     calm_since: float = 0.0
+    mark: str = ""
 
 
 class Told(Struct, frozen=True):
-    """The last thing enqueued for one receiver about one alert."""
+    """The last thing enqueued for one receiver about one alert.
+
+    at: when. reminders: how often it was said again since. via: told in place of that receiver, which could not be
+    reached.
+    """
 
     episode: int
     seq: int
     level: Severity
+    at: float = 0.0
+    reminders: int = 0
+    via: str = ""
 
 
 class Alerts(Struct, frozen=True, omit_defaults=True):
@@ -114,7 +125,7 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     alerts: by rule, then by subject; only those that ever left rest.
     told: by receiver, then by `rule/subject`.
     blind: since when each rule has had a reading it should have had and did not, and why.
-    seen: when the last fresh snapshot was judged. exposed: it showed debt, or a ratio in reach of a tier.
+    seen: when the last fresh snapshot was judged. exposed: it showed debt. uid: whose account it is, once known.
     """
 
     alerts: dict[str, dict[str, Alert]] = field(default_factory=dict)
@@ -122,6 +133,7 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     blind: dict[str, Blind] = field(default_factory=dict)
     seen: float = 0.0
     exposed: bool = False
+    uid: str = ""
 
     def open(self, at_least: Severity = Severity.INFO, besides: str = "") -> bool:
         """Is any alert told, or to be told, at this severity or worse? Those of the rule `besides` don't count."""
@@ -182,13 +194,15 @@ class Outage(Struct, frozen=True):
 
     since: when the last good reply was judged. never: there was none; `since` is when the watch began.
     why: the newest failure, for people. severity: how bad that failure is by itself, at once, whatever its age
-    (a dead key, an account frozen by the exchange).
+    (a dead key, an account frozen by the exchange). stale_after: seconds in which three polls are due; a shorter
+    outage is none yet.
     """
 
     since: float
     why: str
     severity: Severity = Severity.OK
     never: bool = False
+    stale_after: float = 0.0
 
 
 class View(Struct, frozen=True):
@@ -211,3 +225,58 @@ class View(Struct, frozen=True):
     def mode(self) -> str | None:
         """`acctLv`: "1" Spot, "2" Futures, "3" Multi-currency margin, "4" Portfolio margin; None: not known yet."""
         return self.info.mode if self.info else None
+
+
+class Silence(Struct, frozen=True, omit_defaults=True):
+    """Until then nobody is told of these alerts, unless they are worse than `most`. They are judged all the same.
+
+    account, rule, subject: patterns with `*`. since, why: for people.
+    """
+
+    until: float
+    account: str = "*"
+    rule: str = "*"
+    subject: str = "*"
+    most: Severity = Severity.CRITICAL
+    since: float = 0.0
+    why: str = ""
+
+    def hides(self, event: Event) -> bool:
+        """Is that one of them, and no worse? That one is over is never hidden from who heard of it."""
+        mine = ((self.account, event.account), (self.rule, event.rule), (self.subject, event.subject))
+        return Severity.OK < event.after <= self.most and all(fnmatchcase(word, like) for like, word in mine)
+
+
+class Acknowledgement(Struct, frozen=True):
+    """Somebody knows of this episode: no reminders until then, unless it gets worse than `level`."""
+
+    account: str
+    rule: str
+    subject: str
+    episode: int
+    level: Severity
+    until: float
+
+    def quiets(self, event: Event) -> bool:
+        """Is that reminder one that nobody needs?"""
+        mine = (self.account, self.rule, self.subject, self.episode)
+        return mine == (event.account, event.rule, event.subject, event.episode) and event.after <= self.level
+
+
+class Quiet(Struct, frozen=True, omit_defaults=True):
+    """What people asked not to be told. It holds back the telling, never the judging."""
+
+    silences: tuple[Silence, ...] = ()
+    acks: tuple[Acknowledgement, ...] = ()
+
+    def at(self, now: float) -> Quiet:
+        """What of it is still in force; the very same object if all is."""
+        silences = tuple(silence for silence in self.silences if now < silence.until)
+        acks = tuple(ack for ack in self.acks if now < ack.until)
+        return self if (silences, acks) == (self.silences, self.acks) else Quiet(silences, acks)
+
+    def holds_back(self, event: Event) -> bool:
+        """Is this not to be told to who has not heard of it, or heard something milder?"""
+        if event.cause is Cause.REMINDER and any(ack.quiets(event) for ack in self.acks):
+            return True
+        return any(silence.hides(event) for silence in self.silences)

@@ -7,17 +7,19 @@ written exactly as the stock ones in `riskbot/builtin/rules.py`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import inspect
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -175,7 +177,7 @@ class Ladder(Struct, frozen=True):
     """The tiers of a rule, mildest first, and their timers. `engine.py` has the machine.
 
     met(value, enter), passed(value, exit): the comparisons. hold: `for`, keep: `keep_firing_for`, seconds.
-    flap: when it flaps.
+    flap: when it flaps. mark: another one for every rule that judges otherwise.
     """
 
     rungs: tuple[Rung, ...]
@@ -184,6 +186,7 @@ class Ladder(Struct, frozen=True):
     hold: float = 0.0
     keep: float = 30.0
     flap: Flap = Flap()
+    mark: str = ""
 
     def lower(self, severity: Severity) -> Severity:
         """The next milder tier of this ladder, or OK."""
@@ -202,6 +205,29 @@ def climb(
 
 
 # ---------------------------------------------------------------- the base of every kind
+
+REPEATS = {Severity.EMERGENCY: 120.0, Severity.CRITICAL: 600.0, Severity.WARNING: 14400.0, Severity.INFO: 14400.0}
+"""Seconds after which an alert that lasts is told again, unless its rule says otherwise."""
+_SHORTEST_REPEAT = 10.0
+
+_TELLING = {"name", "accounts", "receivers", "repeat_every", "enabled", "renamed_from"}
+"""Keys of a rule that do not change how it judges."""
+
+
+def _kind_of(value: object) -> str:
+    return type(value).__name__
+
+
+def _repeat(value: object) -> dict[Any, float]:
+    given = value if isinstance(value, dict) else {s.label: value for s in REPEATS}
+    every = {tier: parse_duration(seconds) for tier, seconds in given.items()}
+    if any(0 < seconds < _SHORTEST_REPEAT for seconds in every.values()):
+        raise PydanticCustomError("repeat", 'not more often than every "10s"; "0s" is never')
+    return every
+
+
+Repeat = Annotated[dict[TierName, float], BeforeValidator(_repeat)]
+"""A duration for all tiers, or one for each: `{ emergency = "5m" }`."""
 
 
 class Rule(BaseModel):
@@ -232,6 +258,8 @@ class Rule(BaseModel):
     except_ccy: tuple[Currency, ...] = Field((), description="Not these currencies.")
     flap: Flap = Field(Flap(), description="When changes come too often: rises are told, falls wait until it is calm.")
     receivers: tuple[str, ...] | None = Field(None, description="Told to these receivers only.")
+    repeat_every: Repeat | None = Field(None, description="When an alert that lasts is told again; 0s: never.")
+    renamed_from: Name | None = Field(None, description="Its former name: alerts that are open move along.")
     enabled: bool = True
 
     def __init_subclass__(cls, kind: str = "", worse: Worse | None = None, **kwargs: Any) -> None:
@@ -251,7 +279,20 @@ class Rule(BaseModel):
         ladder = self.ladder()
         if not ladder.rungs:
             raise PydanticCustomError("no_tiers", "no tier: a rule without one would never speak")
-        return ladder
+        return replace(ladder, mark=self._mark())
+
+    def _mark(self) -> str:
+        """Twelve signs that differ where two rules judge differently; whom and how they tell does not count."""
+        judging = self.model_dump(
+            mode="json", by_alias=True, exclude=_TELLING, exclude_defaults=True, fallback=_kind_of
+        )
+        return hashlib.blake2b(msgspec.json.encode(judging, order="deterministic"), digest_size=6).hexdigest()
+
+    @cached_property
+    def _repeats(self) -> dict[Severity, float]:
+        """Seconds after which an alert is told again, by tier; 0: never."""
+        chosen = self.repeat_every or {}
+        return {**REPEATS, **{Severity[name.upper()]: seconds for name, seconds in chosen.items()}}
 
     @cached_property
     def _wants(self) -> tuple[Want, ...]:
@@ -317,6 +358,11 @@ class Rule(BaseModel):
     def covers(self, ccy: str) -> bool:
         """Is that currency (or other subject) one that this rule is about?"""
         return (self.ccy is None or not ccy or ccy in self.ccy) and ccy not in self.except_ccy
+
+    def keeps(self, subject: str, rules: Collection[str]) -> bool:
+        """After a change of the file: is an alert about that subject still this rule's? `rules`: all names in force."""
+        del rules
+        return self.covers(subject)
 
 
 # ---------------------------------------------------------------- asking a rule
@@ -408,11 +454,15 @@ def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
     """Headline and lines of a message. A rule that fails at its words is told in plain ones; None: it is gone."""
     if rule is None:
         return f"{event.rule} {event.subject}".rstrip(), []
+    unseen = []
+    if view.outage and not rule.SEES_OUTAGE:
+        unseen = [f"as last seen {text.clock(view.outage.since)}, blind since"]
     try:
         lines = rule.explain(view, event)
-        return str(rule.say(event)), [lines] if isinstance(lines, str) else [str(line) for line in lines]
+        said = [lines] if isinstance(lines, str) else [str(line) for line in lines]
+        return str(rule.say(event)), said + unseen
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        return Rule.say(rule, event), [_blame(error)]
+        return Rule.say(rule, event), [_blame(error), *unseen]
 
 
 class Asker:

@@ -77,9 +77,12 @@ def title(event: Event, headline: str, still: Severity = Severity.OK) -> str:
     return f"{word} · {event.account} · {headline}"
 
 
-def body(event: Event, lines: Iterable[str], still: Severity = Severity.OK) -> str:
-    """The lines under the title: the rule's own, then the course of the alert, then its short name."""
-    return "\n".join([*lines, _course(event, still), short_id(event)])
+def body(event: Event, lines: Iterable[str], still: Severity = Severity.OK, again: str = "") -> str:
+    """The lines under the title: the rule's own, then the course of the alert, then its short name.
+
+    again: which reminder it is: `r2`.
+    """
+    return "\n".join([*lines, _course(event, still), short_id(event) + again])
 
 
 def short_id(event: Event) -> str:
@@ -89,18 +92,23 @@ def short_id(event: Event) -> str:
 
 
 def _course(event: Event, still: Severity) -> str:
-    lasted = span(event.at - event.opened)
-    if not event.after and still:
-        return f"{still.label} is not told here; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
-    if not event.after and event.cause is Cause.ONGOING:
-        return f"over, peak {event.peak.label}, since {clock(event.opened)}"
+    lasted, opened = span(event.at - event.opened), clock(event.opened)
     if not event.after:
-        return f"{_ENDINGS.get(event.cause, 'over')} after {lasted}, peak {event.peak.label}"
-    if event.before and event.after < event.before:
-        return f"down from {event.before.label}, since {clock(event.opened)} ({lasted})"
+        return _end(event, still, lasted)
+    if event.cause is Cause.REMINDER:
+        return f"still, for {lasted}, since {opened}, peak {event.peak.label}"
     if event.before:
-        return f"up from {event.before.label}, since {clock(event.opened)} ({lasted})"
-    return f"since {clock(event.opened)}"
+        way = "down" if event.after < event.before else "up"
+        return f"{way} from {event.before.label}, since {opened} ({lasted})"
+    return f"since {opened}"
+
+
+def _end(event: Event, still: Severity, lasted: str) -> str:
+    if still:
+        return f"{still.label} is not told here; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
+    if event.cause is Cause.ONGOING:
+        return f"over, peak {event.peak.label}, since {clock(event.opened)}"
+    return f"{_ENDINGS.get(event.cause, 'over')} after {lasted}, peak {event.peak.label}"
 
 
 def arrow(severities: Iterable[Severity]) -> str:

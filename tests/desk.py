@@ -52,6 +52,7 @@ class Market:
         self.error: Exception | None = None
         self.info_error: SourceError | None = None
         self.extra: dict[str, Any] = {}
+        self.uid = "77"
         self.closed = False
         self.hang = False
 
@@ -66,7 +67,7 @@ class Market:
     async def info(self) -> AccountInfo:
         if self.info_error:
             raise self.info_error
-        return AccountInfo("77", "3", permissions=("read_only",))
+        return AccountInfo(self.uid, "3", permissions=("read_only",))
 
     async def close(self) -> None:
         self.closed = True
@@ -117,12 +118,15 @@ class Postman:
 class Post:
     """A courier on its own, with one critical message to carry."""
 
-    def __init__(self, *verdicts: Verdict | Exception) -> None:
+    def __init__(self, *verdicts: Verdict | Exception, receiver: Receiver | None = None) -> None:
         self.hands, self.problems, self.store = Hands(), Problems(), MemoryStore()
+        self.danger = False
         self.postman = Postman(*verdicts)
         notifier: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         notifier.set_result(self.postman)
-        self.courier = Courier("phone", notifier, self.store, self.hands.clock, self.problems)
+        self.courier = Courier(
+            receiver or Receiver("phone"), notifier, self.store, self.hands.clock, self.problems, lambda: self.danger
+        )
 
     async def write(self, ratio: str = "2.5", rules: tuple[Rule, ...] = (RATIO, BLIND)) -> None:
         judge = Judge("main", rules, [Receiver("phone")], self.store, lambda _: None)
@@ -130,6 +134,13 @@ class Post:
         watch = Watch(judge, market, self.hands.clock, self.problems, 1.0)
         await watch.load(self.store)
         await watch.poll()
+
+    async def put(self, *messages: Message) -> None:
+        """Write these to the outbox, as one tick of their account."""
+        account = messages[0].account
+        rev = (await self.store.load(account)).rev
+        await self.store.commit(account, rev, f"commit {rev}", b"{}", messages)
+        self.courier.wake()
 
     async def carry(self) -> None:
         """Until nothing is due."""
@@ -151,9 +162,9 @@ class Thief(MemoryStore):
         super().__init__()
         self.stolen = False
 
-    async def commit(self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]) -> int:
+    async def commit(self, account: str, rev: int, *rest: Any) -> int:
         if rev and not self.stolen:
             self.stolen = True
-            await super().commit(account, rev, "theirs", b"{}", ())
+            await super().commit(account, rev, "theirs", b"{}")
             raise Fenced("somebody else has written it")
-        return await super().commit(account, rev, commit_id, value, messages)
+        return await super().commit(account, rev, *rest)

@@ -8,11 +8,14 @@ class TestMine(StoreContract):
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from msgspec.structs import replace
 
-from riskbot.model import Cause, Severity
-from riskbot.store import Fenced, Message, Point, State, Store
+from riskbot.model import Cause, Event, Severity
+from riskbot.store import KEEP_LONG, Attempt, Fenced, Message, Point, State, Store
+from riskbot.store.outbox import MOST_ATTEMPTS, STATES
 
 OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
 
@@ -28,6 +31,7 @@ def message(
     peak: Severity | None = None,
     at: float | None = None,
     due_at: float = 0.0,
+    reminder: int = 0,
 ) -> Message:
     """A message of episode 1 of an alert, at the moment `seq` if none is given."""
     return Message(
@@ -46,6 +50,26 @@ def message(
         title="twap 2",
         body="as seen 12:00:03\n≈ 9 min",
         due_at=due_at,
+        reminder=reminder,
+    )
+
+
+def event(seq: int = 1, *, account: str = "main", at: float | None = None, value: str | None = "1.5") -> Event:
+    """An event of episode 1 of the alert `twap/USDT`, at the moment `seq` if none is given."""
+    return Event(
+        account,
+        "twap",
+        "USDT",
+        1,
+        seq,
+        OK,
+        WARNING,
+        WARNING,
+        float(seq) if at is None else at,
+        1.0,
+        Cause.BREACH,
+        None if value is None else Decimal(value),
+        "as seen",
     )
 
 
@@ -57,7 +81,7 @@ async def queue(store: Store, *messages: Message, account: str = "main") -> None
 
 async def states(store: Store, *, receiver: str = "phone") -> dict[str, str]:
     """The state of each row of a receiver, by alert and sequence: `main/twap/USDT-1-1`."""
-    rows = await store.outbox(("queued", "sending", "sent", "superseded", "dead"))
+    rows = await store.outbox(STATES)
     return {m.id.partition("@")[0]: state for state, m in rows if m.receiver == receiver}
 
 
@@ -100,6 +124,44 @@ class StoreContract:
 
         assert await states(store) == {"main/twap/USDT-1-1": "queued"}
         assert (await store.load("main")).rev == rev
+
+    async def test_the_accounts_are_those_that_have_a_value_by_name(self, store: Store) -> None:
+        await store.load("never")
+        await store.commit("spare", 0, "c1", b"1")
+        await store.commit("main", 0, "c1", b"1")
+
+        assert await store.accounts() == ["main", "spare"]
+
+    # Events.
+
+    async def test_events_are_written_with_their_commit_and_given_whole_and_oldest_first(self, store: Store) -> None:
+        late, early = event(3, value=None), event(1, value="0.000000001")
+        await store.commit("main", 0, "c1", b"1", (), (late, early))
+        await store.commit("spare", 0, "c1", b"1", events=(event(2, account="spare"),))
+
+        assert await store.history(0.0) == [early, event(2, account="spare"), late]
+        assert await store.history(2.0) == [event(2, account="spare"), late]
+        assert await store.history(3.1) == []
+
+    async def test_an_event_is_there_once_however_often_it_is_committed(self, store: Store) -> None:
+        rev = await store.commit("main", 0, "c1", b"1", (), (event(1),))
+        await store.commit("main", 0, "c1", b"1", (), (event(1),))
+        await store.commit("main", rev, "c2", b"2", (), (event(1), event(1, at=9.0)))
+
+        assert await store.history(0.0) == [event(1), event(1, at=9.0)]
+
+    async def test_a_fenced_commit_writes_no_event(self, store: Store) -> None:
+        await store.commit("main", 0, "c1", b"1")
+        with pytest.raises(Fenced):
+            await store.commit("main", 0, "c2", b"2", (), (event(),))
+
+        assert await store.history(0.0) == []
+
+    async def test_an_event_is_kept_for_much_longer_than_a_message(self, store: Store) -> None:
+        await store.commit("main", 0, "c1", b"1", (), (event(1), event(2)))
+        await store.prune(2.0 + KEEP_LONG)
+
+        assert await store.history(0.0) == [event(2)]
 
     # The queue.
 
@@ -170,6 +232,22 @@ class StoreContract:
 
         assert (second.seq, second.covers) == (2, ())
 
+    async def test_only_messages_that_are_urgent_enough_are_taken_if_so_asked(self, store: Store) -> None:
+        await queue(store, message(1, alert="a", after=CRITICAL), message(1, alert="b", after=WARNING))
+
+        assert [m.alert for m in await store.take("phone", 9, 5.0, 30.0, CRITICAL)] == ["a"]
+        assert await store.take("phone", 9, 5.0, 30.0, CRITICAL) == []
+        assert [m.alert for m in await store.take("phone", 9, 5.0, 30.0, WARNING)] == ["b"]
+
+    async def test_only_messages_of_one_account_are_taken_if_so_asked(self, store: Store) -> None:
+        await queue(store, message(1, alert="main/a"))
+        await queue(store, message(1, alert="spare/a", account="spare"), account="spare")
+
+        taken = await store.take("phone", 9, 5.0, 30.0, account="spare")
+
+        assert [m.alert for m in taken] == ["spare/a"]
+        assert [m.alert for m in await store.take("phone", 9, 5.0, 30.0)] == ["main/a"]
+
     # Overtaking.
 
     async def test_a_message_is_superseded_by_a_newer_one_of_its_alert_that_covers_it(self, store: Store) -> None:
@@ -225,7 +303,7 @@ class StoreContract:
     async def test_a_step_that_may_have_been_sent_is_covered_as_such(self, store: Store) -> None:
         await queue(store, message(1))
         (first,) = await store.take("phone", 10, 5.0, 30.0)
-        await store.nack(first, 90.0, "no answer", maybe_sent=True)
+        await store.nack(first, 6.0, 90.0, "no answer", maybe_sent=True)
         await queue(store, message(2))
 
         (told,) = await store.take("phone", 10, 6.0, 30.0)
@@ -240,6 +318,117 @@ class StoreContract:
         (told,) = await store.take("phone", 10, 35.0, 30.0)
 
         assert (told.seq, told.maybe_sent, [(s.seq, s.maybe_sent) for s in told.covers]) == (2, False, [(1, True)])
+
+    # What was given up.
+
+    async def test_a_dead_message_is_covered_by_the_next_of_its_alert_as_a_queued_one_is(self, store: Store) -> None:
+        await queue(store, message(1))
+        (opening,) = await store.take("phone", 1, 5.0, 30.0)
+        await store.dead(opening, 6.0, "400")
+        await queue(store, message(2, before=WARNING, after=OK, peak=WARNING))
+
+        (closing,) = await store.take("phone", 1, 7.0, 30.0)
+
+        assert [(s.seq, s.before, s.after, s.maybe_sent) for s in closing.covers] == [(1, OK, WARNING, False)]
+        assert (await states(store))["main/twap/USDT-1-1"] == "superseded"
+
+    async def test_a_dead_message_hands_on_what_it_covered_itself(self, store: Store) -> None:
+        for seq in (1, 2, 3):
+            await queue(store, message(seq))
+            (told,) = await store.take("phone", 1, 5.0, 30.0)
+            await store.dead(told, 6.0, "400")
+        await queue(store, message(4))
+
+        (told,) = await store.take("phone", 1, 7.0, 30.0)
+
+        assert [s.seq for s in told.covers] == [1, 2, 3]
+        assert await store.outbox(("dead",)) == []
+
+    async def test_a_message_that_dies_while_a_newer_one_waits_is_covered_by_it(self, store: Store) -> None:
+        await queue(store, message(1))
+        (opening,) = await store.take("phone", 1, 5.0, 30.0)
+        await queue(store, message(2))
+        await store.dead(opening, 6.0, "400")
+
+        (told,) = await store.take("phone", 1, 7.0, 30.0)
+
+        assert (told.seq, [s.seq for s in told.covers]) == (2, [1])
+        ((state, row),) = await store.outbox(("superseded",))
+        assert (state, row.error, [a.outcome for a in row.attempts]) == ("superseded", "400", ["dead"])
+
+    async def test_what_was_covered_and_told_is_not_covered_again(self, store: Store) -> None:
+        await queue(store, message(1))
+        (told,) = await store.take("phone", 1, 5.0, 30.0)
+        await store.dead(told, 6.0, "400")
+        await queue(store, message(2))
+        (told,) = await store.take("phone", 1, 7.0, 30.0)
+        await store.ack(told, 8.0)
+        await queue(store, message(3))
+
+        assert [m.covers for m in await store.take("phone", 1, 9.0, 30.0)] == [()]
+
+    async def test_dead_messages_of_other_alerts_and_receivers_are_not_covered(self, store: Store) -> None:
+        await queue(store, message(1, alert="other"), message(1, receiver="mail"))
+        for receiver in ("phone", "mail"):
+            (told,) = await store.take(receiver, 1, 5.0, 30.0)
+            await store.dead(told, 6.0, "400")
+        await queue(store, message(2))
+
+        assert [m.covers for m in await store.take("phone", 9, 7.0, 30.0)] == [()]
+        assert len(await store.outbox(("dead",))) == 2
+
+    # Reminders.
+
+    @pytest.mark.parametrize("flies", [False, True])
+    async def test_a_reminder_is_left_out_while_a_message_of_its_alert_waits(self, store: Store, flies: bool) -> None:
+        await queue(store, message(1))
+        if flies:
+            await store.take("phone", 1, 5.0, 30.0)
+        await queue(store, message(1, at=9.0, reminder=1), message(1, at=9.0, reminder=1, alert="other"))
+
+        assert [m.alert for _, m in await store.outbox(STATES) if m.reminder] == ["other"]
+        assert [m.covers for _, m in await store.outbox(STATES) if not m.reminder] == [()]
+
+    async def test_a_reminder_is_told_once_nothing_of_its_alert_waits(self, store: Store) -> None:
+        await queue(store, message(1))
+        (told,) = await store.take("phone", 1, 5.0, 30.0)
+        await store.ack(told, 6.0)
+        await queue(store, message(1, at=9.0, reminder=1))
+
+        assert [m.reminder for m in await store.take("phone", 1, 9.0, 30.0)] == [1]
+
+    async def test_a_reminder_that_is_overtaken_had_nothing_to_say(self, store: Store) -> None:
+        await queue(store, message(1, at=9.0, reminder=1))
+        await queue(store, message(2, at=10.0))
+
+        assert [(m.seq, m.covers) for m in await store.take("phone", 1, 11.0, 30.0)] == [(2, ())]
+        assert sorted((await states(store)).values()) == ["sending", "superseded"]
+
+    @pytest.mark.parametrize("fails", ["nack", "dead", "lease"])
+    async def test_a_reminder_that_fails_while_news_waits_had_nothing_to_say(self, store: Store, fails: str) -> None:
+        await queue(store, message(1, at=9.0, reminder=1))
+        (told,) = await store.take("phone", 1, 9.0, 30.0)
+        await queue(store, message(2, at=10.0))
+        if fails == "nack":
+            await store.nack(told, 11.0, 12.0, "503", maybe_sent=True)
+        elif fails == "dead":
+            await store.dead(told, 11.0, "400")
+
+        assert [(m.seq, m.covers) for m in await store.take("phone", 1, 40.0, 30.0)] == [(2, ())]
+
+    async def test_a_reminder_covers_what_was_given_up_and_hands_it_on(self, store: Store) -> None:
+        await queue(store, message(1))
+        (told,) = await store.take("phone", 1, 5.0, 30.0)
+        await store.dead(told, 6.0, "400")
+        await queue(store, message(1, at=9.0, reminder=1))
+        (told,) = await store.take("phone", 1, 9.0, 30.0)
+        assert [s.seq for s in told.covers] == [1]
+        await store.dead(told, 9.0, "400")
+        await queue(store, message(2, at=10.0))
+
+        (told,) = await store.take("phone", 1, 11.0, 30.0)
+
+        assert [(s.seq, s.at) for s in told.covers] == [(1, 1.0)]
 
     # Verdicts.
 
@@ -264,7 +453,7 @@ class StoreContract:
     async def test_a_failed_message_is_queued_again_for_later_with_its_error(self, store: Store) -> None:
         await queue(store, message())
         (taken,) = await store.take("phone", 10, 5.0, 30.0)
-        await store.nack(taken, 20.0, "503", maybe_sent=False)
+        await store.nack(taken, 6.0, 20.0, "503", maybe_sent=False)
 
         assert await store.take("phone", 10, 19.0, 30.0) == []
         (again,) = await store.take("phone", 10, 20.0, 30.0)
@@ -273,9 +462,9 @@ class StoreContract:
     async def test_that_a_try_may_have_arrived_is_never_forgotten(self, store: Store) -> None:
         await queue(store, message())
         (first,) = await store.take("phone", 10, 5.0, 30.0)
-        await store.nack(first, 6.0, "no answer", maybe_sent=True)
+        await store.nack(first, 6.0, 6.0, "no answer", maybe_sent=True)
         (second,) = await store.take("phone", 10, 6.0, 30.0)
-        await store.nack(second, 7.0, "refused", maybe_sent=False)
+        await store.nack(second, 6.0, 7.0, "refused", maybe_sent=False)
 
         (third,) = await store.take("phone", 10, 7.0, 30.0)
 
@@ -286,7 +475,7 @@ class StoreContract:
         (first,) = await store.take("phone", 10, 5.0, 30.0)
         await queue(store, message(2))
         await queue(store, message(3))
-        await store.nack(first, 90.0, "503", maybe_sent=True)
+        await store.nack(first, 6.0, 90.0, "503", maybe_sent=True)
 
         (told,) = await store.take("phone", 10, 6.0, 30.0)
 
@@ -297,7 +486,7 @@ class StoreContract:
         await queue(store, message(1), message(1, alert="b", after=EMERGENCY))
         await store.take("phone", 10, 5.0, 30.0)
         await store.take("phone", 1, 35.0, 30.0)
-        await store.nack(message(1), 90.0, "late", maybe_sent=False)
+        await store.nack(message(1), 6.0, 90.0, "late", maybe_sent=False)
 
         (row,) = [m for state, m in await store.outbox(("queued",))]
 
@@ -316,11 +505,46 @@ class StoreContract:
         await queue(store, message())
         (taken,) = await store.take("phone", 10, 5.0, 30.0)
         await store.ack(taken, 6.0)
-        await store.nack(taken, 7.0, "late", maybe_sent=True)
+        await store.nack(taken, 6.0, 7.0, "late", maybe_sent=True)
         await store.dead(taken, 7.0, "late")
 
         assert [m.error for _, m in await store.outbox(("sent",))] == [""]
         assert await store.outbox(("queued", "sending", "dead", "superseded")) == []
+
+    async def test_a_message_remembers_how_each_try_ended(self, store: Store) -> None:
+        await queue(store, message())
+        for now, maybe_sent in ((6.0, False), (7.0, True), (8.0, False)):
+            (taken,) = await store.take("phone", 1, now, 30.0)
+            await store.nack(taken, now + 0.5, 0.0, f"{now:g}", maybe_sent=maybe_sent)
+        (taken,) = await store.take("phone", 1, 9.0, 30.0)
+        await store.ack(taken, 10.0)
+
+        ((_, row),) = await store.outbox(("sent",))
+
+        assert row.attempts == (
+            Attempt(6.5, "failed", "6"),
+            Attempt(7.5, "ambiguous", "7"),
+            Attempt(8.5, "failed", "8"),
+            Attempt(10.0, "sent"),
+        )
+
+    async def test_a_message_remembers_that_it_was_given_up_and_why(self, store: Store) -> None:
+        await queue(store, message())
+        (taken,) = await store.take("phone", 1, 5.0, 30.0)
+        await store.dead(taken, 6.0, "400")
+
+        assert [m.attempts for _, m in await store.outbox(("dead",))] == [(Attempt(6.0, "dead", "400"),)]
+
+    async def test_a_message_remembers_only_its_newest_tries(self, store: Store) -> None:
+        await queue(store, message())
+        for n in range(MOST_ATTEMPTS + 3):
+            (taken,) = await store.take("phone", 1, float(n), 30.0)
+            await store.nack(taken, float(n), 0.0, "503", maybe_sent=False)
+
+        ((_, row),) = await store.outbox(("queued",))
+
+        assert [a.at for a in row.attempts] == [float(n) for n in range(3, MOST_ATTEMPTS + 3)]
+        assert row.tries == MOST_ATTEMPTS + 3
 
     # Starting, waiting, looking.
 
@@ -358,6 +582,23 @@ class StoreContract:
 
         await store.ack(first, 10.0)
         assert await store.next_due("phone") == 9.0
+
+    async def test_the_next_due_moment_counts_only_what_is_urgent_enough(self, store: Store) -> None:
+        await queue(store, message(1, alert="a", due_at=7.0), message(1, alert="b", after=CRITICAL, due_at=9.0))
+
+        assert await store.next_due("phone", WARNING) == 7.0
+        assert await store.next_due("phone", CRITICAL) == 9.0
+        assert await store.next_due("phone", EMERGENCY) is None
+
+    async def test_what_is_urgent_waits_for_the_lease_of_what_is_not_of_the_same_alert(self, store: Store) -> None:
+        await queue(store, message(1))
+        await store.take("phone", 1, 5.0, 30.0)
+        assert await store.next_due("phone", CRITICAL) is None
+        await queue(store, message(2, before=WARNING, after=CRITICAL))
+
+        assert await store.next_due("phone", CRITICAL) == 35.0
+        assert await store.take("phone", 1, 34.0, 30.0, CRITICAL) == []
+        assert [m.seq for m in await store.take("phone", 1, 35.0, 30.0, CRITICAL)] == [2]
 
     async def test_people_see_the_rows_of_the_states_they_ask_for_newest_first(self, store: Store) -> None:
         await queue(store, message(1, alert="a"), message(2, alert="b"), message(3, alert="c"))
@@ -422,8 +663,12 @@ class StoreContract:
                     await store.dead(m, 5.0, "why")
 
         await store.prune(10.0)
+        assert set(await states(store)) == {"flies-1-1", "waits-1-1", "young-1-1", "old-1-2", "dead-1-1"}
 
-        assert set(await states(store)) == {"flies-1-1", "waits-1-1", "young-1-1", "old-1-2"}
+        await store.prune(5.0 + KEEP_LONG)
+        assert "dead-1-1" in await states(store), "it is still owed"
+        await store.prune(5.1 + KEEP_LONG)
+        assert set(await states(store)) == {"flies-1-1", "waits-1-1", "old-1-2"}
 
     async def test_a_window_is_the_same_after_older_points_are_forgotten(self, store: Store) -> None:
         points = [Point("a", "", at, f"{at}") for at in (1.0, 2.0, 3.0, 4.0)]

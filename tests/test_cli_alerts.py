@@ -10,17 +10,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from riskbot.cli import stored
 from riskbot.cli.alerts import command
 from riskbot.model import Alert, Alerts, Blind, Cause, Severity, Told
 from riskbot.store import Message
 from riskbot.store.sqlite import SqliteStore
+from tests.story import story
 
 INFO, WARNING, CRITICAL, EMERGENCY = Severity.INFO, Severity.WARNING, Severity.CRITICAL, Severity.EMERGENCY
 NOW = 1_700_000_000.0
@@ -122,7 +123,21 @@ async def test_a_machine_gets_the_same_keys_for_every_row(rules: Path, store: Sq
         "severity": "warning",
         "peak": "warning",
         "since": 10.5,
-        "told": {"phone": "warning"},
+        "next": None,
+        "told": {
+            "phone": {
+                "level": "warning",
+                "at": 0.0,
+                "arrived": True,
+                "state": "sent",
+                "tries": 0,
+                "next_try": None,
+                "error": "",
+                "maybe_sent": False,
+                "reminders": 0,
+                "via": "",
+            }
+        },
         "why": "",
     }
     assert {tuple(row) for row in rows} == {tuple(rows[0])}
@@ -144,12 +159,14 @@ async def test_who_was_told_comes_with_the_state_of_what_has_not_arrived(rules: 
 
     (row,) = await found(rules)
 
-    assert row["told"] == {
-        "arrived": "critical",
-        "queued": "critical (queued)",
-        "sending": "critical (sending)",
-        "dead": "critical (dead)",
+    assert {name: (word["level"], word["arrived"], word["state"]) for name, word in row["told"].items()} == {
+        "arrived": ("critical", True, "sent"),
+        "queued": ("critical", False, "queued"),
+        "sending": ("critical", False, "sending"),
+        "dead": ("critical", False, "dead"),
     }
+    assert row["told"]["dead"]["error"] == "chat not found"
+    assert row["told"]["queued"]["next_try"] == 0.0
 
 
 async def test_a_message_that_died_long_ago_says_nothing_of_a_newer_one(rules: Path, store: SqliteStore) -> None:
@@ -159,13 +176,14 @@ async def test_a_message_that_died_long_ago_says_nothing_of_a_newer_one(rules: P
     value = Alerts({"ratio": {"": firing(WARNING)}}, {"phone": {"ratio/": Told(2, 1, WARNING)}})
     await store.commit("main", 1, "d", msgspec.json.encode(value), ())
 
-    assert [row["told"] for row in await found(rules)] == [{"phone": "warning"}]
+    (row,) = await found(rules)
+    assert (row["told"]["phone"]["level"], row["told"]["phone"]["state"]) == ("warning", "sent")
 
 
 async def test_people_get_a_table_with_names_as_they_are(
     rules: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("riskbot.cli.alerts.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr("riskbot.cli.stored.now", lambda: NOW)
     key = "[/] ratio :fire:/BTC"
     told = {"[/] phone": {key: Told(1, 1, CRITICAL)}, "mail": {key: Told(1, 1, INFO)}}
     value = Alerts(
@@ -179,13 +197,14 @@ async def test_people_get_a_table_with_names_as_they_are(
 
     assert "\x1b" not in result.stdout
     lines = [re.split("  +", line.rstrip()) for line in result.stdout.splitlines()]
-    both = "[/] phone: critical, mail: info"
     assert lines == [
-        ["severity", "account", "alert", "state", "for", "peak", "told"],
-        ["CRITICAL", "main", key.replace("/BTC", " BTC"), "firing", "1 min 5 s", "critical", both],
-        ["-", "main", "melt", "blind", "1 h", "no adjEq"],
+        ["severity", "account", "alert", "state", "for", "peak"],
+        ["CRITICAL", "main", key.replace("/BTC", " BTC"), "firing", "1 min 5 s", "critical"],
+        ["", "[/] phone: critical, mail: info"],
+        ["-", "main", "melt", "blind", "1 h"],
+        ["", "no adjEq"],
         ["-", "main", "level", "pending", "0 s"],
-    ]  # fmt: skip
+    ]
 
 
 async def test_nothing_open_is_said_in_words(rules: Path, store: SqliteStore) -> None:
@@ -225,7 +244,7 @@ def test_another_programs_database_is_told_with_exit_code_1(rules: Path) -> None
     result = alerts(rules)
 
     assert result.exit_code == 1
-    assert "no such table" in result.stderr
+    assert "is the database of another program" in result.stderr
 
 
 def test_a_value_that_cannot_be_read_is_told_with_exit_code_1(rules: Path) -> None:
@@ -286,3 +305,81 @@ def test_a_stopped_riskbots_database_is_read_and_left_as_it_is(rules: Path) -> N
     assert alerts(rules).exit_code == 0
     after = {path.name: path.read_bytes() for path in rules.parent.iterdir()}
     assert {name: after[name] for name in before} == before
+
+
+async def test_what_is_on_its_way_says_how_long_it_still_has_where_the_file_has_its_rule(tmp_path: Path) -> None:
+    async with story(tmp_path) as life:
+        await life.tick(-400, "margin left", 4000)
+        pending = (await life.run(command)).stdout
+
+        life.rules.write_text(life.rules.read_text().replace('for = "10m"', 'for = "20m"'))
+        changed = (await life.run(command)).stdout
+
+    assert re.search(r"pending, warning (due|in )", pending)
+    assert "pending" in changed
+    assert "pending, warning" not in changed
+
+
+async def test_each_receiver_says_how_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskbot.cli.stored.now", lambda: NOW)
+    async with story(tmp_path) as life:
+        await life.tick(-60, "margin ratio", 2)
+        await life.carry(-59, "phone", "failed", "HTTP 500")
+        await life.carry(-30, "phone", "failed", "HTTP 503", wait=42)
+        await life.carry(-50, "mail", "dead", "chat not found")
+        shown = (await life.run(command)).stdout.splitlines()
+
+    assert [line.strip() for line in shown[2:]] == [
+        "phone: critical, failing (2 tries, next in 12 s): HTTP 503",
+        "mail: critical, given up: chat not found",
+    ]
+
+
+async def test_a_reminder_that_fails_leaves_what_has_arrived_as_told(tmp_path: Path) -> None:
+    async with story(tmp_path) as life:
+        await life.tick(-1000, "margin ratio", 2)
+        await life.carry(-999, "phone")
+        await life.tick(-300, "margin ratio", 2)
+        await life.carry(-299, "phone", "ambiguous", "no answer within 15 s")
+        shown = (await life.run(command)).stdout
+
+    assert "phone: critical (1 reminder), reminder failing (1 try, next now): no answer within 15 s" in shown
+
+
+async def test_who_stands_in_for_another_is_shown_with_it_and_nobody_is_said(rules: Path, store: SqliteStore) -> None:
+    value = Alerts(
+        {"ratio": {"": firing(CRITICAL), "x": firing(INFO)}},
+        {"mail": {"ratio/": Told(1, 1, CRITICAL, via="phone")}},
+    )
+    await commit(store, value)
+
+    shown = (await asyncio.to_thread(alerts, rules)).stdout
+
+    assert "mail: critical (for phone)" in shown
+    assert "nobody was told" in shown
+
+
+def test_of_a_riskbot_that_does_not_run_it_is_said_that_all_this_is_the_past(rules: Path) -> None:
+    async def stopped() -> None:
+        store = await SqliteStore.open(rules.with_name("riskbot.db"))
+        await commit(store, Alerts({"ratio": {"": firing(CRITICAL)}}))
+        await commit(store, Alerts(), account="two")
+        await store.close()
+
+    asyncio.run(stopped())
+
+    assert "riskbot is not running: this is how it left things" in alerts(rules).stdout
+
+
+async def test_a_rule_that_is_wrong_in_the_file_by_now_says_nothing_of_what_is_on_its_way(tmp_path: Path) -> None:
+    async with story(tmp_path) as life:
+        await life.tick(-400, "margin left", 4000)
+        life.rules.write_text(life.rules.read_text().replace('field = "availEq"', 'field = "availeQ"'))
+        result = await life.run(command)
+
+    assert result.exit_code == 0
+    assert "pending, " not in result.stdout
+
+
+def test_of_a_file_that_is_gone_by_now_nothing_is_known(tmp_path: Path) -> None:
+    assert stored.document(tmp_path / "rules.toml") == {}

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from riskbot import delivery, engine
 from riskbot.builtin.rules import Level
-from riskbot.delivery import Receiver, about_receiver, final_text, ongoing, plan
+from riskbot.delivery import Receiver, about_receiver, final_text, ongoing, plan, reminders
 from riskbot.model import Alert, Alerts, Cause, Event, Reading, Severity, Told
-from riskbot.rules import Measured, Rule
+from riskbot.rules import Measured
 from riskbot.store import Message, Step
 
 OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
@@ -105,7 +105,7 @@ def test_the_end_of_a_rule_that_is_gone_is_told() -> None:
 
 def test_what_was_told_is_remembered_until_it_is_over() -> None:
     alerts, _ = planned(COURSE[:2], [PHONE, PAGER])
-    assert alerts.told == {"phone": {"twap/USDT": Told(7, 2, CRITICAL)}}
+    assert alerts.told == {"phone": {"twap/USDT": Told(7, 2, CRITICAL, COURSE[1].at)}}
 
     alerts, _ = planned(COURSE[2:], [PHONE, PAGER], alerts)
     assert alerts.told == {"phone": {}, "pager": {}}
@@ -198,7 +198,7 @@ def test_a_new_episode_is_told_whatever_was_heard_of_an_earlier_one() -> None:
 
     assert course(messages) == [(0, 3)]
     assert "what was told before of this alert is over" in messages[0].body
-    assert alerts.told["phone"]["twap/USDT"] == Told(8, 1, CRITICAL)
+    assert alerts.told["phone"]["twap/USDT"] == Told(8, 1, CRITICAL, NOON + 1)
 
 
 def test_a_receiver_that_wants_less_now_is_told_so() -> None:
@@ -210,16 +210,132 @@ def test_a_receiver_that_wants_less_now_is_told_so() -> None:
     assert messages[0].title.startswith("NOW CRITICAL")
 
 
-def test_an_alert_that_lost_its_tier_is_told_once_not_again_as_ongoing() -> None:
-    alerts, _ = planned([event(OK, EMERGENCY)], [PHONE])
-    alert = Alert(level=EMERGENCY, shown=EMERGENCY, episode=7, seq=1, peak=EMERGENCY, opened=NOON)
-    alerts = replace(alerts, alerts={"twap": {"USDT": alert}})
-    milder: list[Rule] = [twap(at_least={"warning": 2, "critical": 4})]
+# ---------------------------------------------------------------- what lasts
 
-    done = engine.adopt("main", milder, alerts, NOON + 60)
-    events = [*done.events, *ongoing("main", done.alerts, NOON + 60)]
 
-    assert course(planned(events, [PHONE], done.alerts)[1]) == [(4, 3)]
+def lasting(now: float, told: dict[str, Told], level: Severity = CRITICAL, **keys: Any) -> tuple[Alerts, list[Message]]:
+    """The reminders at a moment, of one alert that opened at noon."""
+    rule = twap(**keys)
+    alert = Alert(level=level, shown=level, episode=7, seq=2, peak=EMERGENCY, opened=NOON)
+    alerts = Alerts({"twap": {"USDT": alert}}, {name: {"twap/USDT": word} for name, word in told.items()})
+    measured = {"twap": Measured((Reading(Decimal(4), "USDT"),))}
+    events = reminders("main", alerts, {"twap": rule}, now, measured)
+    made = plan(alerts, events, {"twap": rule}, [PHONE, PAGER], lambda event: (f"at {event.value}", ()))
+    return made.alerts, list(made.messages)
+
+
+def test_an_alert_that_lasts_is_told_again_when_it_is_time() -> None:
+    told = Told(7, 2, CRITICAL, NOON)
+
+    assert lasting(NOON + 599, {"phone": told}) == (lasting(NOON, {"phone": told})[0], [])
+    alerts, (again,) = lasting(NOON + 600, {"phone": told})
+
+    assert (again.id, again.reminder, again.before, again.after) == (
+        "main/twap/USDT-7-2r1@phone",
+        1,
+        CRITICAL,
+        CRITICAL,
+    )
+    assert again.title == "CRITICAL · main · at 4"
+    assert again.body == "still, for 10 min, since 12:00:00 UTC, peak emergency\n#main twap USDT 7.2r1"
+    assert alerts.told["phone"]["twap/USDT"] == Told(7, 2, CRITICAL, NOON + 600, reminders=1)
+
+
+def test_each_receiver_is_reminded_of_what_it_was_told_itself() -> None:
+    told = {"phone": Told(7, 2, CRITICAL, NOON + 500), "pager": Told(7, 1, EMERGENCY, NOON), "gone": Told(7, 1, INFO)}
+
+    assert [m.receiver for m in lasting(NOON + 120, told, EMERGENCY)[1]] == ["pager"]
+    assert [m.receiver for m in lasting(NOON + 1100, told, EMERGENCY)[1]] == ["phone", "pager"]
+
+
+@pytest.mark.parametrize(
+    ("repeat", "after"),
+    [("1m", 60), ({"critical": "30s"}, 30), ({"emergency": "30s"}, 600), ("0s", None), ({"critical": 0}, None)],
+)
+def test_how_often_is_the_rule_s_own(repeat: Any, after: int | None) -> None:
+    told = {"phone": Told(7, 2, CRITICAL, NOON)}
+
+    if after is None:
+        assert lasting(NOON + 1e9, told, repeat_every=repeat)[1] == []
+    else:
+        assert lasting(NOON + after - 1, told, repeat_every=repeat)[1] == []
+        assert len(lasting(NOON + after, told, repeat_every=repeat)[1]) == 1
+
+
+def test_nobody_is_reminded_of_what_is_over_or_was_an_earlier_episode() -> None:
+    assert lasting(NOON + 1e6, {"phone": Told(7, 2, CRITICAL, NOON)}, OK)[1] == []
+    assert lasting(NOON + 1e6, {"phone": Told(5, 2, CRITICAL, NOON)})[1] == []
+    assert lasting(NOON + 1e6, {})[1] == []
+
+
+# ---------------------------------------------------------------- who is told in another's place
+
+MAIL, NURSE = Receiver("mail", EMERGENCY), Receiver("nurse", EMERGENCY, fallback=("mail",))
+FRAIL = Receiver("phone", WARNING, fallback=("mail",))
+DOWN = {"phone": "HTTP 429, for 23 s"}
+
+
+def heard(alerts: Alerts, events: Sequence[Event], failing: dict[str, str], *receivers: Receiver) -> Any:
+    made = plan(alerts, events, {}, receivers or (FRAIL, MAIL), words, failing)
+    return made.alerts, [(m.receiver, int(m.before), int(m.after)) for m in made.messages]
+
+
+def test_a_fallback_is_told_what_a_failing_receiver_would_see_and_why() -> None:
+    made = plan(Alerts(), [event(OK, CRITICAL)], {}, [FRAIL, MAIL], words, DOWN)
+
+    assert [m.receiver for m in made.messages] == ["phone", "mail"]
+    assert "told here since phone can't be reached: HTTP 429, for 23 s" in made.messages[1].body
+    assert "told here" not in made.messages[0].body
+    assert heard(Alerts(), [event(OK, INFO)], DOWN)[1] == []
+
+
+def test_a_fallback_hears_an_episode_to_its_end_though_the_other_works_again() -> None:
+    alerts, _ = heard(Alerts(), [event(OK, WARNING)], DOWN)
+
+    alerts, rise = heard(alerts, [event(WARNING, EMERGENCY, 2)], {})
+    alerts, fall = heard(alerts, [event(EMERGENCY, CRITICAL, 3)], {})
+    alerts, end = heard(alerts, [event(CRITICAL, OK, 4)], {})
+
+    assert rise[1] == ("mail", 2, 4)
+    assert fall[1] == ("mail", 4, 3)
+    assert end[1] == ("mail", 3, 0)
+    assert heard(alerts, [event(OK, WARNING, 1, 9)], {})[1] == [("phone", 0, 2)]
+
+
+def test_a_fallback_is_told_of_what_is_open_when_the_other_begins_to_fail_and_once() -> None:
+    alerts, _ = heard(remembered(), [event(OK, CRITICAL, 2)], {})
+
+    alerts, told = heard(alerts, ongoing("main", alerts, NOON + 60), DOWN)
+
+    assert told == [("mail", 0, 3)]
+    assert heard(alerts, ongoing("main", alerts, NOON + 61), DOWN)[1] == []
+    assert heard(alerts, ongoing("main", alerts, NOON + 62), {})[1] == []
+
+
+def test_a_fallback_that_fails_too_hands_on() -> None:
+    first = Receiver("phone", fallback=("nurse",))
+    both = {"phone": "x", "nurse": "y"}
+
+    assert heard(Alerts(), [event(OK, WARNING)], both, first, NURSE, MAIL)[1] == [
+        ("phone", 0, 2),
+        ("nurse", 0, 2),
+        ("mail", 0, 2),
+    ]
+    assert [r for r, *_ in heard(Alerts(), [event(OK, WARNING)], {"nurse": "y"}, first, NURSE, MAIL)[1]] == ["phone"]
+
+
+def test_receivers_that_are_each_others_fallback_do_not_go_round_for_ever() -> None:
+    one, two = Receiver("one", fallback=("two",)), Receiver("two", EMERGENCY, fallback=("one",))
+
+    told = heard(Alerts(), [event(OK, WARNING)], {"one": "x", "two": "y"}, one, two)[1]
+
+    assert told == [("one", 0, 2), ("two", 0, 2)]
+
+
+def test_that_a_fallback_fails_itself_is_not_told_to_it() -> None:
+    broken = replace(event(OK, CRITICAL), subject=about_receiver("mail"))
+
+    assert [r for r, *_ in heard(Alerts(), [broken], DOWN)[1]] == ["phone"]
 
 
 # ---------------------------------------------------------------- how a message goes out

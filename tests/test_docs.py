@@ -46,7 +46,8 @@ def test_every_toml_block_of_the_readme_loads(block: str, tmp_path: Path) -> Non
     if "[coins." in block:
         assert parse_scenario(block).at(0).account["mgnRatio"]
         return
-    path.write_text(block if "[[accounts]]" in block else ACCOUNT + block)
+    account = ACCOUNT.partition("[receivers")[0] if "[receivers." in block else ACCOUNT
+    path.write_text(block if "[[accounts]]" in block else account + block)
     config = settings.load(path, KINDS, ENV)
     assert len(config.rules) == block.count("[[rules]]") + ("blind" not in block)
 
@@ -61,6 +62,11 @@ HOW_TRIED = {
     "riskbot --help": "test_cli_help.py",
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
     "riskbot run": "test_program.py",
+    "riskbot status": "test_cli_status.py",
+    "riskbot history --since 12h": "test_cli_history.py",
+    "riskbot outbox": "test_cli_outbox.py",
+    "riskbot outbox retry 613a": "test_cli_outbox.py",
+    "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot simulate crash --speed 10 --port 8900": "test_cli_simulate.py",
     "curl -d 'html=502' http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
     "curl -X DELETE http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",

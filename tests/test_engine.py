@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from riskbot import engine
 from riskbot.builtin.rules import Level, MarginRatio, Threshold
-from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity
+from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity, Told
 from riskbot.rules import Measured, Rule
 
 START = 1_700_000_000
@@ -108,7 +109,10 @@ TABLE = {
     "each tier has its own for": ("2*3 4*2 4*4", {"for": "5s"}, ["0>2 breach @5", "2>3 breach @8"]),
     "a tier runs up through a hole": ("2 hole*60 2", {"for": "5s"}, ["0>2 breach @61"]),
     "a tier runs up through missing values": ("2 miss*9 2", {"for": "5s"}, ["0>2 breach @10"]),
-    "a number that does not apply drops what was on its way up": ("2*4 na 2*5", {"for": "5s"}, []),
+    "a number that does not apply twice drops what was on its way up": ("2*4 na*2 2*5", {"for": "5s"}, []),
+    "one empty field drops nothing that is on its way up": ("2*4 na 2*5", {"for": "5s"}, ["0>2 breach @5"]),
+    "a value that comes and goes still fires": ("2 na 2 na 2 na 2", {"for": "5s"}, ["0>2 breach @6"]),
+    "one empty field drops what is on its way down": ("4 0*20 na 0*31", {}, ["0>3 breach @0", "3>0 recovered @52"]),
     "without keep a fall is still seen twice": (
         "4 0 0",
         {"keep_firing_for": 0},
@@ -298,7 +302,7 @@ def test_a_quiet_tick_gives_back_the_very_same_alerts() -> None:
 def test_what_is_pending_survives_a_restart() -> None:
     feed = Feed(twap(**{"for": "30s"}), restarts=True)
     feed.play("5*20")
-    assert feed.alert == Alert(up={2: START, 3: START, 4: START})
+    assert feed.alert == Alert(up={2: START, 3: START, 4: START}, mark=feed.rule._ladder.mark)
 
     feed.now += 300  # riskbot was down
     assert feed.play("5") == ["0>4 breach @320"]
@@ -437,37 +441,133 @@ def test_a_rule_that_comes_back_begins_a_new_episode() -> None:
     assert feed.events[-1].episode > first
 
 
-def test_an_alert_whose_tier_is_gone_takes_the_next_milder_one() -> None:
-    feed = _remembered()
-    milder = twap(at_least={"warning": 2, "critical": 4})
+# what came before, what the rule is changed to, what comes after; and all that is told.
+CHANGES = {
+    "an unchanged rule says nothing and keeps its timers": (
+        "4*5 0*20",
+        {},
+        "0*11",
+        ["0>3 breach @0", "3>0 recovered @35"],
+    ),
+    "other receivers and reminders do not change how it judges": (
+        "4*5 0*20",
+        {"receivers": ["phone"], "repeat_every": "1m"},
+        "0*11",
+        ["0>3 breach @0", "3>0 recovered @35"],
+    ),
+    "an open alert takes the new tier at once, without a new for": (
+        "4*5",
+        {"at_least": {"warning": 2, "emergency": 4}, "for": "1m"},
+        "4",
+        ["0>3 breach @0", "3>4 rule_changed @5"],
+    ),
+    "it falls to the new tier at once, without keep_firing_for": (
+        "4*5",
+        {"at_least": {"info": 4, "emergency": 5}},
+        "4*3",
+        ["0>3 breach @0", "3>1 rule_changed @5"],
+    ),
+    "hysteresis still protects it": ("4 3.5*5", {"at_least": {"critical": 4}}, "3.5*60 4", ["0>3 breach @0"]),
+    "it ends at once where no new tier is met": (
+        "2*5",
+        {"at_least": {"critical": 4}},
+        "2",
+        ["0>2 breach @0", "2>0 rule_changed @5"],
+    ),
+    "a tier that is gone becomes the next lower one": (
+        "5*5",
+        {"at_least": {"warning": 2, "critical": 4}},
+        "5",
+        ["0>4 breach @0", "4>3 rule_changed @5"],
+    ),
+    "while nothing is seen it waits for the next value": (
+        "4*5",
+        {"at_least": {"emergency": 4}},
+        "miss*50 down*50 4",
+        ["0>3 breach @0", "3>4 rule_changed @105"],
+    ),
+    "while the number does not apply it waits, or ends as ever": (
+        "4*5",
+        {"at_least": {"emergency": 4}},
+        "na*61",
+        ["0>3 breach @0", "3>0 not_applicable @65"],
+    ),
+    "a closed alert must earn its for": ("1*5", {"at_least": {"warning": 1}, "for": "3s"}, "1*4", ["0>2 breach @8"]),
+    "what was on its way up starts anew": (
+        "2*5",
+        {"for": "10s", "at_least": {"warning": 2}},
+        "2*11",
+        ["0>2 breach @15"],
+    ),
+    "a change that changes nothing for the present value says nothing": (
+        "4*5",
+        {"at_least": {"warning": 1, "critical": 3}},
+        "4*60",
+        ["0>3 breach @0"],
+    ),
+}
 
-    done = engine.adopt("main", [milder], feed.alerts, START + 9.0)
 
-    assert [_show(event) for event in done.events] == ["4>3 rule_changed @9"]
-    alert = done.alerts.alerts["twap"]["USDT"]
-    assert (alert.level, alert.shown, alert.peak, sorted(alert.up)) == (CRITICAL, CRITICAL, EMERGENCY, [2, 3])
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restarted at every tick"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_change_table(name: str, restarts: bool) -> None:
+    before, keys, after, expected = CHANGES[name]
+    first = {"for": "10s"} if name.startswith("what was on its way up") else {}
+    feed = Feed(twap(**first), restarts=restarts)
+    told = feed.play(before)
+    feed.rule = twap(**keys)
+    done = engine.adopt("main", [feed.rule], feed.alerts, START + feed.now)
+    assert (done.alerts, done.events) == (feed.alerts, ())
+
+    assert told + feed.play(after) == expected
+    assert len({event.episode for event in feed.events}) == 1
 
 
-def test_an_alert_whose_tiers_are_all_worse_now_is_closed() -> None:
-    feed = Feed(twap())
-    feed.play("2")
-
-    done = engine.adopt("main", [twap(at_least={"critical": 4})], feed.alerts, START + 9.0)
-
-    assert [_show(event) for event in done.events] == ["2>0 rule_changed @9"]
-
-
-def test_what_a_flapping_alert_is_told_as_stays_among_the_tiers() -> None:
+def test_a_change_ends_the_flapping_of_an_alert() -> None:
     feed = Feed(twap(keep_firing_for=0))
     feed.play("5 0 0 5 0 0 5 0 0")
     assert (feed.alert.flapping, feed.alert.shown) == (True, EMERGENCY)
-
-    done = engine.adopt("main", [twap(at_least={"warning": 2, "critical": 4})], feed.alerts, START + 20.0)
     gone = engine.adopt("main", [], feed.alerts, START + 20.0)
-
-    assert [_show(event) for event in done.events] == ["4>3 rule_changed @20"]
-    assert done.alerts.alerts["twap"]["USDT"].flapping
     assert [_show(event) for event in gone.events] == ["4>0 rule_removed @20"]
+
+    feed.rule = twap(at_least={"warning": 2, "critical": 4})
+
+    assert feed.play("2") == ["4>2 rule_changed @9"]
+    assert not feed.alert.flapping
+
+
+def test_an_alert_that_its_rule_is_no_longer_about_is_closed() -> None:
+    feed = Feed(twap())
+    feed.play("4")
+
+    done = engine.adopt("main", [twap(except_ccy=["USDT"])], feed.alerts, START + 9.0)
+
+    assert [_show(event) for event in done.events] == ["3>0 rule_changed @9"]
+
+
+def test_an_alert_moves_along_with_a_rule_that_is_renamed() -> None:
+    feed = Feed(twap())
+    feed.play("4*3")
+    told = Told(START, 1, CRITICAL)
+    feed.alerts = replace(feed.alerts, told={"phone": {"twap/USDT": told}}, blind={"twap": Blind(1.0, "x")})
+    renamed = twap(name="repayment", renamed_from="twap")
+
+    done = engine.adopt("main", [renamed], feed.alerts, START + 9.0)
+
+    assert done.events == ()
+    assert done.alerts.alerts == {"repayment": feed.alerts.alerts["twap"]}
+    assert done.alerts.told == {"phone": {"repayment/USDT": told}}
+    assert done.alerts.blind == {"repayment": Blind(1.0, "x")}
+    assert engine.adopt("main", [renamed], done.alerts, START + 10.0).alerts is done.alerts
+
+
+def test_a_new_name_takes_nothing_from_a_rule_that_is_still_there() -> None:
+    feed = Feed(twap())
+    feed.play("4*3")
+
+    done = engine.adopt("main", [twap(name="other", renamed_from="twap"), twap()], feed.alerts, START + 9.0)
+
+    assert done.alerts is feed.alerts
 
 
 def test_a_rule_that_is_gone_is_not_blind_any_more() -> None:

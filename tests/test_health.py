@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from riskbot import engine
 from riskbot.health import Health, Problem, Problems
 from riskbot.history import History
-from riskbot.model import Alerts, Severity, View
+from riskbot.model import Alerts, Cause, Event, Severity, View
 from riskbot.rules import measure, tell
 from riskbot.snapshot import Snapshot
 
@@ -47,6 +48,61 @@ def test_what_works_again_reads_as_well() -> None:
     assert "store" not in problems
     problems.fail("store", Problem(500, "again", 10, 20))
     assert said(problems, 505)["store"] == (OK, "again")
+
+
+def test_trouble_is_a_problem_that_has_lasted() -> None:
+    problems, problem = Problems(), Problem(100, "401", 20, 200)
+    problems.fail("delivery to phone", problem)
+
+    assert problems.since("delivery to phone") == 100
+    assert problems.trouble("delivery to phone", 119) is None
+    assert problems.trouble("delivery to phone", 120) == problem
+    assert problems.trouble("delivery to phone", 300) == problem
+    problems.clear("delivery to phone")
+    assert problems.since("delivery to phone") is None
+    assert problems.trouble("delivery to phone", 300) is None
+
+
+def test_nothing_is_said_of_a_part_that_was_forgotten() -> None:
+    problems = Problems()
+    problems.fail("delivery to phone", Problem(100, "401", 0, 0))
+    problems.forget("delivery to phone")
+    problems.forget("never failed")
+    assert said(problems, 500) == {}
+
+
+@pytest.mark.parametrize(
+    ("subject", "kept"),
+    [
+        ("delivery to phone", True),
+        ("delivery to gone", False),
+        ("a message to phone", True),
+        ("a message to gone", False),
+        ("watching main", True),
+        ("watching gone", False),
+        ("the store", True),
+        ("rules.toml", True),
+    ],
+)
+def test_who_has_left_the_file_does_not_fail_any_more(subject: str, kept: bool) -> None:
+    health = Health.model_validate({"name": "health", "kind": "health", "names": ("phone", "main")})
+    assert health.keeps(subject, ()) is kept
+
+
+@pytest.mark.parametrize(
+    ("subject", "fails", "works"),
+    [
+        ("the store", "the store is failing", "the store works again"),
+        ("the clock", "the clock has jumped", "the clock is steady"),
+        ("the watch", "riskbot stood still", "riskbot is awake"),
+        ("/etc/rules.toml", "/etc/rules.toml can't be used", "/etc/rules.toml is in use again"),
+        ("delivery to the clock", "delivery to the clock is failing", "delivery to the clock works again"),
+    ],
+)
+def test_each_part_fails_and_works_again_in_words_of_its_own(subject: str, fails: str, works: str) -> None:
+    event = Event("riskbot", "health", subject, 1, 1, OK, WARNING, WARNING, 0, 0, Cause.BREACH)
+    assert HEALTH.say(event) == fails
+    assert HEALTH.say(replace(event, before=WARNING, after=OK)) == works
 
 
 def test_what_was_failing_before_a_restart_is_not_well_until_it_has_worked() -> None:

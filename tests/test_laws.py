@@ -139,8 +139,12 @@ def test_a_rise_is_told_in_the_tick_that_saw_it(rule: Threshold, feed: Feed) -> 
     """I5, and the other half of I12: no rise before its `for`."""
     ladder = rule._ladder
     met_since: dict[Severity, float] = {}
+    odd, seen_at = 0, START
     for tick in play(rule, feed):
-        if tick.applies_not:
+        if tick.seen:
+            odd = (odd if tick.at - seen_at <= MAX_GAP else 0) + 1 if tick.applies_not else 0
+            seen_at = tick.at
+        if odd > 1:  # one alone is believed only where it is no comfort
             met_since.clear()
         if (value := tick.value) is not None:
             met = [r.severity for r in ladder.rungs if ladder.met(value, r.enter)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from riskbot.store import Message, StoreError
-from riskbot.store.peek import peek
+from riskbot.store.peek import look
 from tests.stage import Account, Heard, Program, exchange, phone, write_rules
 
 KILLS = int(os.environ.get("RISKBOT_KILLS", "8"))
@@ -160,8 +160,8 @@ async def test_a_database_that_is_deleted_under_it_is_told_and_written_anew(tmp_
 
 
 async def _knows(db: Path, rule: str) -> bool:
-    accounts, _ = await asyncio.to_thread(peek, db, ("queued",))
-    return rule in accounts["main"].alerts
+    seen = await asyncio.to_thread(look, db, ("queued",))
+    return rule in seen.alerts["main"].alerts
 
 
 async def _saved(db: Path, account: str) -> None:
@@ -169,8 +169,8 @@ async def _saved(db: Path, account: str) -> None:
     async with asyncio.timeout(20):
         while True:
             with suppress(StoreError):
-                accounts, _ = await asyncio.to_thread(peek, db, ("queued",))
-                if account in accounts:
+                seen = await asyncio.to_thread(look, db, ("queued",))
+                if account in seen.alerts:
                     return
             await asyncio.sleep(0.1)
 
@@ -208,12 +208,11 @@ async def test_no_alert_is_lost_and_few_are_repeated_over_random_kills(tmp_path:
         await _at_rest(program, tmp_path / "riskbot.db")
         assert await program.stop() == 0
 
-    _, rows = await asyncio.to_thread(
-        peek, tmp_path / "riskbot.db", ("queued", "sending", "sent", "superseded", "dead")
-    )
-    states = Counter(state for state, _ in rows)
-    assert states["sent"] > 0
-    assert states["queued"] == states["sending"] == states["dead"] == 0
+    states = ("queued", "sending", "sent", "superseded", "dead")
+    rows = (await asyncio.to_thread(look, tmp_path / "riskbot.db", states)).rows
+    counted = Counter(state for state, _ in rows)
+    assert counted["sent"] > 0
+    assert counted["queued"] == counted["sending"] == counted["dead"] == 0
     told = Counter(message.id for message in mine.heard)
     assert set(told) >= {
         _short(message.alert, message.episode, message.seq) for state, message in rows if state == "sent"
@@ -228,7 +227,7 @@ async def test_no_alert_is_lost_and_few_are_repeated_over_random_kills(tmp_path:
         assert len({m.id.rpartition(".")[0] for m in worst}) >= crises // 3
         assert "RESOLVED" in mine_only[-1].title or "MISSED" in mine_only[-1].title
     assert "Traceback" not in program.log.read_text()
-    print(f"{KILLS} kills, {crises} crises, {len(told)} messages, {repeats} repeats, {dict(states)}")  # noqa: T201
+    print(f"{KILLS} kills, {crises} crises, {len(told)} messages, {repeats} repeats, {dict(counted)}")  # noqa: T201
 
 
 def _assert_nothing_fell_by_the_way(rows: list[tuple[str, Message]]) -> None:
@@ -262,7 +261,5 @@ async def _at_rest(program: Program, db: Path) -> None:
     async with asyncio.timeout(60):
         while True:
             await asyncio.sleep(0.5)
-            if not program.alerts():
-                _, waiting = peek(db, ("queued", "sending"))
-                if not waiting:
-                    return
+            if not program.alerts() and not look(db, ("queued", "sending")).rows:
+                return

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from riskbot import engine, snapshot
@@ -554,11 +555,26 @@ def test_blindness_gets_worse_with_age_and_near_danger(
 def test_patience_can_be_tuned_but_not_switched_off() -> None:
     shrinks = blind(after="60s", near_danger="5s")
 
-    assert read(shrinks, view(now=6.0, outage=Outage(0.0, "x"), alerts=alerts(exposed=True))) == {"": CRITICAL}
-    assert read(shrinks, view(now=6.0, outage=Outage(0.0, "x"))) == {"": OK}
+    assert read(shrinks, view(now=6.0, outage=Outage(0.0, "x"), alerts=alerts(ratio=WARNING))) == {"": CRITICAL}
+    for calm in (alerts(), alerts(exposed=True), alerts(ratio=INFO)):
+        assert read(shrinks, view(now=6.0, outage=Outage(0.0, "x"), alerts=calm)) == {"": OK}
     for keys in ({"enabled": False}, {"after": "2h"}, {"near_danger": "2h"}, {"after": float("inf")}):
         with pytest.raises(ValidationError):
             blind(**keys)
+
+
+def test_a_poll_that_fails_is_no_outage_before_the_third() -> None:
+    slow = Outage(0.0, "x", stale_after=180.0)
+
+    assert read(blind(), view(now=179.0, outage=slow, alerts=alerts(ratio=CRITICAL))) == {"": OK}
+    assert read(blind(), view(now=180.0, outage=slow, alerts=alerts(ratio=CRITICAL))) == {"": CRITICAL}
+
+
+def test_that_a_rule_has_no_data_is_over_with_the_rule() -> None:
+    assert blind().keeps("twap", {"twap": 1})
+    assert not blind().keeps("twap", {"ratio": 1})
+    assert blind().keeps("", {})
+    assert blind().say(replace(event("0", "twap", OK), cause=Cause.RULE_CHANGED)) == 'rule "twap" was removed'
 
 
 def test_a_rule_without_data_is_told_after_half_a_minute() -> None:

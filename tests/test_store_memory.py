@@ -6,7 +6,7 @@ from riskbot.model import Severity
 from riskbot.store import Fenced, Point, State, Store
 from riskbot.store.memory import MemoryStore
 from riskbot.store.outbox import MOST_STEPS, cover
-from tests.store_contract import StoreContract, message
+from tests.store_contract import StoreContract, event, message
 
 
 class TestMemoryStore(StoreContract):
@@ -20,6 +20,13 @@ async def test_the_journal_in_memory_forgets_its_oldest_points_beyond_its_bound(
     await store.record([("main", [Point("a", "", at, "1") for at in (1.0, 2.0, 3.0)], 3.0)])
 
     assert [p.at for p in (await store.recall("main", 0.0))[0]] == [2.0, 3.0]
+
+
+async def test_memory_forgets_its_oldest_events_beyond_its_bound() -> None:
+    store = MemoryStore(max_events=2)
+    await store.commit("main", 0, "c1", b"", (), (event(1), event(2), event(3)))
+
+    assert await store.history(0.0) == [event(2), event(3)]
 
 
 async def test_the_journal_in_memory_can_be_handed_over_as_it_was_recorded() -> None:
@@ -50,3 +57,10 @@ def test_a_message_that_waited_for_weeks_tells_the_worst_of_it() -> None:
     assert len(waiting.covers) == MOST_STEPS
     assert [step.seq for step in waiting.covers] == sorted(step.seq for step in waiting.covers)
     assert 100 in {step.seq for step in waiting.covers}
+
+
+async def test_nobody_else_can_write_into_memory() -> None:
+    store = MemoryStore()
+    await store.commit("main", 0, "c1", b"1")
+
+    assert not await store.touched()

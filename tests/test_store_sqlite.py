@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import stat
@@ -14,14 +15,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from riskbot.model import Severity
 from riskbot.store import Broken, Fenced, Point, State, Store, StoreError, Unavailable
 from riskbot.store import sqlite as sqlite_module
-from riskbot.store.outbox import QUEUED, SENDING, SENT, Row
-from riskbot.store.sqlite import MIGRATIONS, SqliteStore
+from riskbot.store.outbox import QUEUED, SENDING, SENT, STATES, Row
+from riskbot.store.schema import MIGRATIONS
+from riskbot.store.sqlite import SqliteStore
 from riskbot.store.sqlite_file import SqliteFile, move_aside
-from tests.store_contract import StoreContract, message, queue, states
+from riskbot.store.sqlite_outbox import SqliteOutbox
+from tests.store_contract import StoreContract, event, message, queue, states
 
 
 class TestSqliteStore(StoreContract):
@@ -131,8 +136,10 @@ async def test_what_must_survive_power_loss_is_written_through_and_the_rest_is_n
     quiet, durable = 1, 2
     assert await level(store.commit("main", 0, "c1", b"", ())) == quiet
     assert await level(store.commit("main", 1, "c2", b"", (message(1), message(1, alert="b")))) == durable
+    assert await level(store.commit("main", 2, "c3", b"")) == quiet
+    assert await level(store.commit("main", 3, "c4", b"", (), (event(),))) == durable
     assert await level(store.take("phone", 9, 5.0, 30.0)) == quiet
-    assert await level(store.nack(message(1), 6.0, "503", maybe_sent=False)) == durable
+    assert await level(store.nack(message(1), 6.0, 6.0, "503", maybe_sent=False)) == durable
     assert await level(store.record([])) == quiet
     assert await level(store.ack(message(1), 6.0)) == durable
     assert await level(store.release()) == quiet
@@ -175,7 +182,7 @@ async def test_restoring_writes_rows_as_they_stand_and_the_value_with_them(store
 
 async def test_a_verdict_on_an_unknown_message_changes_nothing(store: SqliteStore) -> None:
     await store.ack(message(7), 8.0)
-    await store.nack(message(7), 8.0, "?", maybe_sent=True)
+    await store.nack(message(7), 6.0, 8.0, "?", maybe_sent=True)
     await store.dead(message(7), 8.0, "?")
 
     assert await states(store) == {}
@@ -318,6 +325,92 @@ async def test_an_older_schema_is_brought_up_to_date_step_by_step(path: Path, mo
     assert run(store, "PRAGMA user_version") == [(len(MIGRATIONS) + 2,)]
     assert await states(store) == {"main/twap/USDT-1-1": "queued"}
     await store.close()
+
+
+def old_row(n: int, state: str, alert: str = "main/a/") -> tuple[Any, ...]:
+    fields = msgspec.to_builtins(message(n, alert=alert))
+    del fields["reminder"], fields["attempts"]
+    return fields["id"], float(n), "phone", alert, 2, state, float(n), json.dumps(fields)
+
+
+async def test_a_database_of_the_first_schema_keeps_its_rows(path: Path) -> None:
+    rows = [
+        old_row(1, "dead"),
+        old_row(2, "sent"),
+        old_row(3, "dead"),
+        old_row(4, "dead", "main/b/"),
+        old_row(5, "sending", "main/b/"),
+        old_row(6, "queued", "main/b/"),
+        old_row(7, "superseded", "main/c/"),
+    ]
+    old = SqliteFile(path, MIGRATIONS[:1], 0.1)
+    sql = (
+        "INSERT INTO outbox (id, at, receiver, alert, urgency, state, moment, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    old.db.executemany(sql, rows)
+    old.db.execute("INSERT INTO accounts VALUES ('main', 'value', 3, 'c3')")
+    old.close()
+
+    store = await SqliteStore.open(path)
+
+    found = {m.seq: (state, m) for state, m in await store.outbox(STATES)}
+    assert {seq: state for seq, (state, _) in found.items()} == {
+        1: "superseded",  # something newer was told
+        2: "sent",
+        3: "dead",
+        4: "superseded",  # something newer is about to be told
+        5: "sending",
+        6: "queued",
+        7: "superseded",
+    }
+    assert list(found) == [7, 6, 5, 4, 3, 2, 1]
+    assert found[2][1] == message(2, alert="main/a/")
+    assert await store.accounts() == ["main"]
+    await store.ack(found[5][1], 9.0)
+    assert [m.seq for m in await store.take("phone", 9, 9.0, 30.0, account="main")] == [6]
+    await store.commit("main", 3, "c4", b"", (message(8, alert="main/a/"),), (event(),))
+    assert [[s.seq for s in m.covers] for m in await store.take("phone", 9, 9.0, 30.0)] == [[3]]
+    assert await store.history(0.0) == [event()]
+    await store.close()
+
+
+@pytest.mark.parametrize("state", ["queued", "sending"])
+async def test_the_schema_forbids_two_rows_of_an_alert_in_the_same_place(store: SqliteStore, state: str) -> None:
+    await queue(store, message(1))
+    if state == "sending":
+        await store.take("phone", 1, 5.0, 30.0)
+
+    with pytest.raises(sqlite3.IntegrityError, match=r"outbox\.receiver, outbox\.alert"):
+        await asyncio.wrap_future(
+            store._worker.submit(lambda: SqliteOutbox(store._file.db).put(Row(message(2), state, 0.0)))
+        )
+
+
+@pytest.mark.parametrize(
+    ("call", "index"),
+    [
+        (lambda outbox: outbox.standing("phone", "a"), "outbox_standing"),
+        (lambda outbox: outbox.due("phone", 1, 0.0, Severity.OK, ""), "outbox_queued"),
+        (lambda outbox: outbox.leased("phone", 0.0), "outbox_sending"),
+        (lambda outbox: outbox.next_due("phone", Severity.OK), "outbox_standing"),
+        (lambda outbox: outbox.prune(0.0, 1), "outbox_done"),
+    ],
+)
+def test_no_call_looks_through_all_rows(call: Callable[[SqliteOutbox], Any], index: str) -> None:
+    plans: list[str] = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        for step in MIGRATIONS:
+            db.executescript(step)
+
+        class Explaining:
+            def execute(self, sql: str, values: Any = ()) -> Any:
+                plans.extend(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+                return db.execute(sql, values)
+
+        call(SqliteOutbox(Explaining()))  # type: ignore[arg-type] # all that it needs of a connection
+
+    assert any(f"INDEX {index}" in plan for plan in plans), plans
+    assert not any(plan.startswith("SCAN") and "INDEX" not in plan for plan in plans), plans
 
 
 async def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

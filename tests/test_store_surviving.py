@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from riskbot.store import Broken, Fenced, Message, Point, State, Store, StoreError, Unavailable
+from riskbot.store import KEEP_LONG, Broken, Fenced, Message, Point, State, Store, StoreError, Unavailable, hand
+from riskbot.store import mirror as mirror_module
 from riskbot.store import surviving as surviving_module
 from riskbot.store.memory import MemoryStore
 from riskbot.store.sqlite import SqliteStore
 from riskbot.store.surviving import Primary, SurvivingStore
-from tests.store_contract import EMERGENCY, StoreContract, message, plain, queue, states
+from tests.store_contract import EMERGENCY, OK, WARNING, StoreContract, event, message, plain, queue, states
 
 
 class TestOverAWellStore(StoreContract):
@@ -56,7 +57,7 @@ class TestOverAStoreThatComesAndGoes(StoreContract):
         await store.close()
 
 
-READS = {"load", "next_due", "outbox", "recall"}
+READS = {"accounts", "load", "next_due", "outbox", "history", "recall", "touched"}
 CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "record", "prune"}
 
 
@@ -107,8 +108,9 @@ class Restless:
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            self._turn += name not in {"outbox", "recall"}  # of which memory has but a part
-            self._primary.error = Unavailable("lost") if self._turn % 2 and name not in {"outbox", "recall"} else None
+            looks = name in {"accounts", "outbox", "history", "recall"}  # of which memory has but a part
+            self._turn += not looks
+            self._primary.error = Unavailable("lost") if self._turn % 2 and not looks else None
             try:
                 return await getattr(self._store, name)(*args, **kwargs)
             finally:
@@ -150,9 +152,8 @@ async def healed(store: SurvivingStore, primary: Flaky, now: float = 100.0) -> N
 # Telling.
 
 
-async def test_the_trouble_is_told_when_it_begins_and_when_it_is_over(primary: Flaky) -> None:
-    told: list[str | None] = []
-    store = surviving(primary, on_change=told.append)
+async def test_the_trouble_is_seen_from_its_beginning_to_its_end(primary: Flaky) -> None:
+    store = surviving(primary)
     await store.take("phone", 1, 50.0, 30.0)
     assert (store.failing, store.since) == (None, 0.0)
 
@@ -166,7 +167,6 @@ async def test_the_trouble_is_told_when_it_begins_and_when_it_is_over(primary: F
     await healed(store, primary)
     await store.heal(101.0)
     assert (store.failing, store.since) == (None, 0.0)
-    assert told == ["riskbot.db: the disk is full: free some space", None]
 
 
 async def test_trouble_from_the_start_is_dated_by_the_first_attempt_to_heal() -> None:
@@ -197,9 +197,6 @@ async def test_messages_committed_in_trouble_are_marked_until_they_are_saved(
 
 
 async def test_the_first_of_several_failures_is_the_one_to_tell(store: SurvivingStore, primary: Flaky) -> None:
-    told: list[str | None] = []
-    store._on_change = told.append
-
     async def load(why: str) -> None:
         primary.error = Unavailable(why)
         await store.load(why)
@@ -208,7 +205,7 @@ async def test_the_first_of_several_failures_is_the_one_to_tell(store: Surviving
     primary.error, primary.too_late = Unavailable("first"), True
     await store.load("main")
 
-    assert told == [store.failing] == ["second"], "it failed while the first call was still under way"
+    assert store.failing == "second", "it failed while the first call was still under way"
 
 
 # What waited is still sent, and once.
@@ -296,7 +293,7 @@ async def test_what_is_in_flight_when_the_trouble_ends_is_not_taken_a_second_tim
     await healed(store, primary)
 
     assert await store.take("phone", 1, 6.0, 30.0) == []
-    await store.nack(flying, 7.0, "503", maybe_sent=False)
+    await store.nack(flying, 6.0, 7.0, "503", maybe_sent=False)
     (told,) = await store.take("phone", 1, 7.0, 30.0)
     assert (told.seq, [s.seq for s in told.covers]) == (2, [1])
 
@@ -376,7 +373,7 @@ async def test_rows_that_were_never_known_are_not_told_after_newer_ones_of_their
 async def test_the_newest_done_messages_are_remembered_within_bounds(
     store: SurvivingStore, primary: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surviving_module, "MAX_DONE", 2)
+    monkeypatch.setattr(mirror_module, "MAX_DONE", 2)
     await queue(store, message(1, alert="saved"))
     primary.error = Unavailable("full")
     for n in range(4):
@@ -387,7 +384,270 @@ async def test_the_newest_done_messages_are_remembered_within_bounds(
     assert await states(store) == {"saved-1-1": "sent", "3-1-5": "sent"}
 
 
+# What was given up is still owed.
+
+
+async def give_up(store: Store, now: float = 5.0) -> None:
+    for told in await store.take("phone", 9, now, 30.0):
+        await store.dead(told, now, "400")
+
+
+async def test_what_was_given_up_before_the_trouble_is_covered_in_it(store: SurvivingStore, primary: Flaky) -> None:
+    await queue(store, message(1))
+    await give_up(store)
+    primary.error = Unavailable("full")
+    await queue(store, message(2, before=WARNING, after=OK, peak=WARNING))
+
+    (told,) = await store.take("phone", 1, 6.0, 30.0)
+    await store.ack(told, 7.0)
+    assert [s.seq for s in told.covers] == [1]
+
+    await healed(store, primary)
+    assert await states(primary.store) == {"main/twap/USDT-1-1": "superseded", "main/twap/USDT-1-2": "sent"}
+
+
+async def test_what_an_earlier_process_gave_up_is_covered_though_the_store_fails_at_once(primary: Flaky) -> None:
+    await queue(primary.store, message(1))
+    await give_up(primary.store)
+    store = surviving(primary)
+    await store.release()
+    primary.error = Unavailable("gone")
+    await queue(store, message(2))
+
+    assert [[s.seq for s in m.covers] for m in await store.take("phone", 1, 6.0, 30.0)] == [[1]]
+
+
+async def test_what_was_given_up_in_the_trouble_is_covered_after_it(store: SurvivingStore, primary: Flaky) -> None:
+    primary.error = Unavailable("full")
+    await queue(store, message(1))
+    await give_up(store)
+    await healed(store, primary)
+    assert await states(primary.store) == {"main/twap/USDT-1-1": "dead"}
+    await queue(store, message(2))
+
+    assert [[s.seq for s in m.covers] for m in await store.take("phone", 1, 6.0, 30.0)] == [[1]]
+
+
+async def test_what_was_given_up_unknown_to_memory_is_covered_by_its_news_once_it_is_known(primary: Flaky) -> None:
+    await queue(primary.store, message(1), message(1, alert="b"))
+    await give_up(primary.store)
+    store = surviving(primary)
+    primary.error = Unavailable("unreadable")
+    await store.release()
+    await queue(store, message(2))
+    await healed(store, primary)
+
+    assert [[s.seq for s in m.covers] for m in await store.take("phone", 1, 6.0, 30.0)] == [[1]]
+    assert (await states(store))["b-1-1"] == "dead"
+
+
+async def test_a_row_that_waited_unknown_while_memory_gave_up_a_newer_one_is_owed_with_that(primary: Flaky) -> None:
+    await queue(primary.store, message(1))
+    store = surviving(primary)
+    primary.error = Unavailable("unreadable")
+    await store.release()
+    await queue(store, message(2))
+    await give_up(store)
+    await healed(store, primary)
+
+    assert await states(primary.store) == {"main/twap/USDT-1-1": "superseded", "main/twap/USDT-1-2": "dead"}
+    await queue(store, message(3))
+    assert [[s.seq for s in m.covers] for m in await store.take("phone", 1, 6.0, 30.0)] == [[1, 2]]
+
+
+async def test_memory_keeps_what_was_given_up_within_bounds_and_not_for_ever(
+    store: SurvivingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_module, "MAX_DONE", 2)
+    await queue(store, *(message(n, alert=f"{n}") for n in range(1, 5)))
+    await give_up(store)
+    assert [row.message.alert for row in store._mirror.rows.done()] == ["3", "4"]
+
+    await store.prune(6.0 + KEEP_LONG)
+    assert store._mirror.rows.done() == []
+
+
+# People's hand.
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "riskbot.db"
+
+
+async def test_what_a_person_dropped_is_not_told_from_memory(store: SurvivingStore, primary: Flaky, path: Path) -> None:
+    await queue(store, message(1), message(1, alert="b"))
+    hand.drop(path, ["b-1-1@phone"], 5.0)
+    await store.heal(6.0)
+    primary.error = Unavailable("full")
+
+    assert [m.alert for m in await store.take("phone", 9, 7.0, 30.0)] == ["main/twap/USDT"]
+    await healed(store, primary)
+    assert (await states(primary.store))["b-1-1"] == "dropped"
+
+
+async def test_what_a_person_queued_again_is_told_from_memory_too(
+    store: SurvivingStore, primary: Flaky, path: Path
+) -> None:
+    await queue(store, message(1))
+    await give_up(store)
+    hand.retry(path, None, 6.0)
+    await store.heal(7.0)
+    primary.error = Unavailable("full")
+
+    (told,) = await store.take("phone", 9, 8.0, 30.0)
+    await store.ack(told, 9.0)
+    await healed(store, primary)
+    assert await states(primary.store) == {"main/twap/USDT-1-1": "sent"}
+
+
+async def test_what_a_person_queued_again_and_is_in_flight_when_the_trouble_ends_is_not_taken_twice(
+    store: SurvivingStore, primary: Flaky, path: Path
+) -> None:
+    await queue(store, message(1))
+    await give_up(store)
+    hand.retry(path, None, 6.0)
+    await store.heal(7.0)
+    primary.error = Unavailable("full")
+    (flying,) = await store.take("phone", 9, 8.0, 30.0)
+    await healed(store, primary)
+
+    assert await store.take("phone", 9, 9.0, 30.0) == []
+    await store.ack(flying, 10.0)
+    assert await states(store) == {"main/twap/USDT-1-1": "sent"}
+
+
+async def test_the_healing_does_not_undo_what_people_did_in_the_trouble(
+    store: SurvivingStore, primary: Flaky, path: Path
+) -> None:
+    await queue(store, *(message(1, alert=alert) for alert in ("dead", "waits")))
+    (told,) = await store.take("phone", 1, 5.0, 30.0)
+    await store.dead(told, 5.0, "400")
+    primary.error = Unavailable("cut off")
+    await queue(store, message(2, alert="other"))
+    hand.retry(path, ["dead-1-1@phone"], 6.0)
+    hand.drop(path, ["waits-1-1@phone"], 6.0)
+    await healed(store, primary)
+
+    assert await states(store) == {"dead-1-1": "queued", "waits-1-1": "dropped", "other-1-2": "queued"}
+    primary.error = Unavailable("again")
+    assert {m.alert for m in await store.take("phone", 9, 7.0, 30.0)} == {"dead", "other"}
+
+
+async def test_what_was_told_in_the_trouble_was_told_whatever_people_did_meanwhile(
+    store: SurvivingStore, primary: Flaky, path: Path
+) -> None:
+    await queue(store, message(1), message(1, alert="b"))
+    await give_up(store)
+    primary.error = Unavailable("cut off")
+    await queue(store, message(2), message(2, alert="b"))
+    told = await store.take("phone", 9, 6.0, 30.0)
+    hand.retry(path, ["b-1-1@phone"], 7.0)
+    hand.drop(path, ["main/twap/USDT-1-1@phone"], 7.0)
+    for m in told:
+        await store.ack(m, 8.0)
+    await healed(store, primary)
+
+    assert await states(store) == {
+        "main/twap/USDT-1-1": "superseded",
+        "main/twap/USDT-1-2": "sent",
+        "b-1-1": "superseded",
+        "b-1-2": "sent",
+    }
+    assert await store.take("phone", 9, 99.0, 30.0) == []
+
+
+async def test_what_was_dropped_long_ago_is_no_news(store: SurvivingStore, primary: Flaky, path: Path) -> None:
+    await queue(store, message(1))
+    hand.drop(path, ["main/twap/USDT-1-1@phone"], 5.0)
+    await store.heal(6.0)
+    await store.heal(7.0)
+    assert primary.calls.count("touched") == 2
+    assert store._mirror.rows.rows == {}
+
+    primary.error = Unavailable("full")
+    await queue(store, message(2))
+    await healed(store, primary)
+    assert [m.covers for m in await store.take("phone", 9, 8.0, 30.0)] == [()]
+
+
+async def test_a_store_that_fails_while_it_is_looked_at_for_changes_is_in_trouble(
+    store: SurvivingStore, primary: Flaky
+) -> None:
+    primary.error = Unavailable("full")
+    await store.heal(6.0)
+
+    assert store.failing == "full"
+
+
+# Events.
+
+
+async def test_the_events_of_the_trouble_are_seen_in_it_and_written_after_it(
+    store: SurvivingStore, primary: Flaky
+) -> None:
+    rev = await store.commit("main", 0, "c1", b"1", (), (event(1),))
+    primary.error, primary.writes_only = Unavailable("full"), True
+    rev = await store.commit("main", rev, "c2", b"2", (), (event(2),))
+    assert await store.history(0.0) == [event(1), event(2)]
+    assert await store.history(2.0) == [event(2)]
+
+    await healed(store, primary)
+    assert await primary.store.history(0.0) == [event(1), event(2)]
+    assert store._mirror.events == {}
+    await store.commit("main", rev, "c3", b"3", (), (event(3),))
+    assert await store.history(0.0) == [event(1), event(2), event(3)]
+
+
+async def test_an_event_that_was_written_although_the_commit_failed_is_there_once(
+    store: SurvivingStore, primary: Flaky
+) -> None:
+    primary.error, primary.too_late = Unavailable("outcome unknown"), True
+    await store.commit("main", 0, "c1", b"1", (), (event(1),))
+    assert await store.history(0.0) == [event(1)]
+    await store.heal(1.0)
+    await healed(store, primary)
+
+    assert await store.history(0.0) == await primary.store.history(0.0) == [event(1)]
+
+
+async def test_events_committed_while_healing_are_written_too(store: SurvivingStore, primary: Flaky) -> None:
+    primary.error = Unavailable("full")
+    rev = await store.commit("main", 0, "c1", b"1", (), (event(1),))
+
+    async def meanwhile() -> None:
+        await store.commit("main", rev, "c2", b"2", (), (event(2),))
+
+    primary.meanwhile["restore"] = meanwhile
+    await healed(store, primary)
+
+    assert await primary.store.history(0.0) == [event(1), event(2)]
+
+
+async def test_the_events_of_an_account_that_another_owner_took_over_are_let_go(
+    store: SurvivingStore, primary: Flaky
+) -> None:
+    rev = await store.commit("main", 0, "c1", b"1")
+    primary.error = Unavailable("cut off")
+    await store.commit("main", rev, "mine", b"mine", (), (event(1),))
+    await primary.store.commit("main", rev, "theirs", b"theirs")
+    await healed(store, primary)
+
+    assert await store.history(0.0) == []
+
+
 # Accounts and revisions.
+
+
+async def test_the_accounts_are_those_that_can_be_read_and_those_in_memory(primary: Flaky) -> None:
+    await primary.store.commit("read", 0, "c1", b"1")
+    store = surviving(primary)
+    primary.error, primary.writes_only = Unavailable("full"), True
+    await store.commit("new", 0, "c1", b"1")
+    assert await store.accounts() == ["new", "read"]
+
+    primary.writes_only = False
+    assert await store.accounts() == ["new"]
 
 
 async def test_a_watch_goes_on_through_trouble_and_healing_without_being_fenced(

@@ -7,11 +7,13 @@ import logging
 
 import pytest
 
+from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, Severity
 from riskbot.service.journal import Journal
+from riskbot.service.watch import Watch
 from riskbot.source import Remedy, SourceError
 from riskbot.store.surviving import SurvivingStore
-from tests.desk import DEBT, Desk, Thief
+from tests.desk import BLIND, DEBT, RATIO, Desk, Thief, rule
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ async def test_a_rule_that_is_gone_has_its_alert_closed_at_the_start(desk: Desk)
 async def test_growth_is_measured_over_a_restart(desk: Desk) -> None:
     desk.market.liab = "1000"
     await desk.poll()
-    await Journal([desk.watch], SurvivingStore(desk.store), desk.hands.clock).write()
+    await Journal({"main": desk.watch}, SurvivingStore(desk.store), desk.hands.clock).write()
     again = await Desk(store=desk.store).load()
     again.hands.turn(600)
     again.market.liab = "1200"
@@ -176,7 +178,7 @@ async def test_a_state_that_can_not_be_read_is_kept_aside_and_the_watch_begins_a
     await again.poll()
     assert len(await again.titles()) == 1
     assert "can't be read" in caplog.text
-    assert (await desk.store.load("main unreadable 1000000")).value == b'{"alerts": 3}'
+    assert (await desk.store.load("@main unreadable 1000000")).value == b'{"alerts": 3}'
 
 
 async def test_a_beat_is_left_out_while_the_last_poll_hangs(desk: Desk) -> None:
@@ -202,6 +204,166 @@ async def test_what_is_known_of_the_account_stays_known_when_asking_fails(
     assert "main: uid 77, mode 3, may read_only" in caplog.messages
     assert caplog.messages.count("main: can't read the account's configuration: OKX is busy") == 1
     assert desk.watch._info == AccountInfo("77", "3", permissions=("read_only",))
+
+
+async def test_numbers_of_another_account_are_not_judged_but_told(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    again = await Desk(store=desk.store).load()
+    again.market.uid, again.market.ratio = "88", "50"
+    for _ in range(3):
+        await again.poll()
+    assert (await again.titles())[1:] == ["CRITICAL · main · can't see the account"]
+    assert again.watch.alerts.open(Severity.CRITICAL, besides="blind")
+    rows = await again.store.outbox(("queued",))
+    assert "the key belongs to another account of OKX (uid 88, before 77)" in rows[0][1].body
+    assert "give [[accounts]] another name" in rows[0][1].body
+
+    again.market.uid = "77"
+    again.hands.turn(11)
+    for _ in range(40):
+        await again.poll()
+        await asyncio.sleep(0)
+    assert set((await again.titles())[2:]) == {
+        "RESOLVED · main · sees the account again",
+        "RESOLVED · main · margin ratio 50 (5,000 %)",
+    }
+
+
+async def test_answers_that_do_not_change_any_more_are_blindness_where_that_is_asked_for() -> None:
+    desk = await Desk(RATIO, rule("blind", frozen_after="30s")).load()
+    desk.market.extra["uTime"] = "1"
+    for _ in range(31):
+        await desk.poll()
+    desk.market.ratio = "2.5"  # whatever it says now
+    for _ in range(10):
+        await desk.poll()
+    ((_, told),) = await desk.store.outbox(("queued",))
+    assert told.title == "WARNING · main · can't see the account"
+    assert "OKX's answers have not changed since 13:46:41 UTC" in told.body
+    desk.market.extra["uTime"] = "2"
+    await desk.poll()
+    assert (await desk.titles())[1:] == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
+
+
+async def test_answers_may_stand_still_where_nobody_asks(desk: Desk) -> None:
+    desk.market.extra["uTime"] = "1"
+    for _ in range(3):
+        await desk.poll(3600)
+    assert await desk.titles() == []
+
+
+async def test_a_clock_that_is_set_ahead_is_no_blindness(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.error = SourceError("no answer")
+    desk.hands.wall += 3600
+    await desk.poll()
+    assert await desk.titles() == []
+    for _ in range(15):
+        await desk.poll()
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+
+
+async def test_a_clock_that_is_set_back_ends_nothing_and_repeats_nothing(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    desk.hands.wall -= 3600
+    for _ in range(40):
+        await desk.poll()
+    assert len(await desk.titles()) == 1
+    desk.market.ratio = "50"
+    for _ in range(60):
+        await desk.poll()
+    assert (await desk.titles())[1:] == ["RESOLVED · main · margin ratio 50 (5,000 %)"]
+
+
+async def test_polls_far_apart_are_not_blindness_when_one_fails() -> None:
+    desk = Desk()
+    desk.watch = Watch(desk.judge, desk.market, desk.hands.clock, desk.problems, 60.0)
+    await desk.load()
+    await desk.poll(60)
+    desk.market.error = SourceError("no answer")
+    await desk.poll(60)
+    assert await desk.titles() == []
+    await desk.poll(60)
+    await desk.poll(60)
+    assert await desk.titles() == ["WARNING · main · can't see the account"]
+
+
+async def test_a_reminder_while_nothing_is_seen_says_as_of_when(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    desk.market.error = SourceError("no answer")
+    for _ in range(11):
+        await desk.poll(60)
+    rows = await desk.store.outbox(("queued",))
+    told = next(m for _, m in rows if m.alert == "main/margin_ratio/")
+    assert told.title == "CRITICAL · main · margin ratio 2.5 (250 %)"
+    await desk.store.ack(told, desk.hands.clock.now())
+    await desk.poll(600)
+    again = next(m for _, m in await desk.store.outbox(("queued",)) if m.alert == "main/margin_ratio/")
+    assert again.reminder
+    assert "as last seen 13:46:41 UTC, blind since" in again.body
+    assert "still, for" in again.body
+
+
+# ---------------------------------------------------------------- other rules, while it watches
+
+
+async def test_a_changed_rule_judges_at_once_what_was_last_seen(desk: Desk) -> None:
+    desk.market.ratio = "4"
+    await desk.poll()
+    harsher = rule("margin_ratio", below={"critical": 5})
+    await desk.watch.use([harsher, BLIND], [Receiver("phone")], desk.store)
+    assert await desk.titles() == [
+        "WARNING · main · margin ratio 4 (400 %)",
+        "CRITICAL · main · margin ratio 4 (400 %)",
+    ]
+    (_, message), *_ = await desk.store.outbox(("queued",))
+    assert (message.cause, message.seq) == ("rule_changed", 2)
+
+
+async def test_a_changed_rule_waits_while_nothing_is_seen(desk: Desk) -> None:
+    desk.market.ratio = "4"
+    await desk.poll()
+    desk.market.error = SourceError("no answer")
+    await desk.poll()
+    await desk.watch.use([rule("margin_ratio", below={"info": 5}), BLIND], [Receiver("phone")], desk.store)
+    await desk.poll()
+    assert len(await desk.titles()) == 1
+    desk.market.error = None
+    await desk.poll()
+    assert (await desk.titles())[1:] == ["INFO · main · margin ratio 4 (400 %)"]
+
+
+async def test_the_same_rules_again_change_and_tell_nothing(desk: Desk) -> None:
+    desk.market.ratio, desk.market.liab = "4", "1000"
+    await desk.poll()
+    rev = (await desk.store.load("main")).rev
+    history = desk.watch.history
+    await desk.watch.use([RATIO, DEBT, BLIND], [Receiver("phone")], desk.store)
+    assert (await desk.store.load("main")).rev == rev
+    assert desk.watch.history is history
+
+
+async def test_a_new_window_is_filled_from_what_was_journaled(desk: Desk) -> None:
+    desk.market.liab = "1000"
+    await desk.poll()
+    await Journal({"main": desk.watch}, SurvivingStore(desk.store), desk.hands.clock).write()
+    desk.market.liab = "1090"
+    await desk.poll(600)
+    wider = rule("change", field="details.liab", rises_by={"warning": "5%"}, over="2h")
+    await desk.watch.use([wider, BLIND], [Receiver("phone")], desk.store)
+    assert await desk.titles() == ["WARNING · main · change: details.liab USDT rose 9 % in 2 h"]
+
+
+async def test_a_new_receiver_is_told_of_what_is_open(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    await desk.watch.use(desk.judge.rules, [Receiver("phone"), Receiver("mail")], desk.store)
+    rows = await desk.store.outbox(("queued",))
+    assert [(m.receiver, m.cause) for _, m in rows] == [("mail", "ongoing"), ("phone", "breach")]
+    assert rows[0][1].title == "CRITICAL · main · margin ratio 2.5 (250 %)"
 
 
 async def test_odd_and_new_fields_are_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

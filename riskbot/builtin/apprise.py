@@ -413,7 +413,7 @@ def _of_status(code: int, clue: _Clue) -> Verdict:
     return Verdict(outcome, f"{clue.warning} {clue.answer}" if new else clue.warning, seconds)
 
 
-_GATEWAY_STATUS = frozenset({502, 504})
+_GATEWAY_STATUS = frozenset({502, 504, 520, 524, 598})
 """A gateway has lost the answer; the service behind it may have taken the message."""
 
 

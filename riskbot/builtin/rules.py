@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from riskbot import text
 from riskbot.history import Side, Want
 from riskbot.hookspecs import hookimpl
-from riskbot.model import Alert, Event, Reading, Severity, View
+from riskbot.model import Alert, Cause, Event, Reading, Severity, View
 from riskbot.rules import (
     Above,
     AmountPath,
@@ -360,18 +360,20 @@ class Change(Rule, kind="change"):
 class Blind(Rule, kind="blind"):
     """The account can't be seen: polls fail, the key is dead, or a rule has had no number that it should have.
 
-    Always on; it can be tuned, not switched off. `after`: how long polls may fail before it is told;
-    `near_danger`: the same while an alert is open, the account owes, or its ratio is in reach of a tier (told as
-    critical then); `emergency_after`: blind that long with a critical alert open. `rule_after`: a rule without data.
+    Always on; it can be tuned, not switched off. `after`: how long polls may fail before it is told (as critical while
+    an alert is open or the account owes); `near_danger`: the same while an alert of warning or worse is open;
+    `emergency_after`: blind that long with a critical alert open. `rule_after`: a rule without data. `frozen_after`:
+    the exchange repeats one answer (its `uTime` stands still) for so long; 0: not looked at.
     """
 
     ALWAYS_ON = True
     SEES_OUTAGE = True
 
     after: Duration = Field(15.0, le=3600)
-    near_danger: Duration = Field(15.0, le=3600)
+    near_danger: Duration = Field(10.0, le=3600)
     emergency_after: Duration = Field(300.0, le=3600)
     rule_after: Duration = Field(30.0, le=3600)
+    frozen_after: Duration = Field(0.0, le=86400)
     enabled: Literal[True] = True
 
     def ladder(self) -> Ladder:
@@ -396,11 +398,12 @@ class Blind(Rule, kind="blind"):
         if outage is None:
             return Severity.OK, ""
         blind_for = view.now - outage.since
-        near = view.alerts.exposed or view.alerts.open(besides=self.name)  # being blind is no danger it is near to
+        exposed = view.alerts.exposed or view.alerts.open(besides=self.name)  # being blind is no danger by itself
+        near = view.alerts.open(Severity.WARNING, besides=self.name)
         told = view.alerts.alerts.get(self.name, {}).get("", Alert())
         severity = max(told.level, outage.severity)  # while nothing is seen, nothing gets better
-        if blind_for >= min(self.after, self.near_danger if near else self.after):
-            severity = max(severity, Severity.CRITICAL if near else Severity.WARNING)
+        if blind_for >= max(outage.stale_after, min(self.after, self.near_danger if near else self.after)):
+            severity = max(severity, Severity.CRITICAL if exposed else Severity.WARNING)
         if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL, besides=self.name):
             severity = Severity.EMERGENCY
         return severity, outage.why
@@ -410,8 +413,14 @@ class Blind(Rule, kind="blind"):
         del ccy
         return True
 
+    def keeps(self, subject: str, rules: Collection[str]) -> bool:
+        """That a rule has no data is over with the rule."""
+        return not subject or subject in rules
+
     def say(self, event: Event) -> str:
         """`can't see the account`, or `rule "x" is blind`."""
+        if event.cause is Cause.RULE_CHANGED and event.subject and not event.after:
+            return f'rule "{event.subject}" was removed'
         if event.subject:
             return f'rule "{event.subject}" ' + ("has no data" if event.after else "has data again")
         return "can't see the account" if event.after else "sees the account again"

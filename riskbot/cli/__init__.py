@@ -14,7 +14,11 @@ import click
 COMMANDS = {
     "run": "Watch the accounts and tell of danger, until stopped.",
     "check": "Validate the rules file and say what would be watched.",
+    "reload": "Plan what a changed rules file does, then have it taken up.",
+    "status": "Show whether all is well: accounts, receivers, the store.",
     "alerts": "Show open and pending alerts and who was told.",
+    "history": "Show past alerts and what became of their messages.",
+    "outbox": "Show messages that wait or were given up; send again, drop.",
     "demo": "Play a crash on this machine: no key, no network.",
     "simulate": "Serve a simulated exchange to try rules against.",
 }

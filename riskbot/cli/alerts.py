@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, config_option, console, fail, json_option, mistakes_told, table
+from riskbot.cli import stored
+from riskbot.cli.common import config_option, console, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.text import Text
 
-    from riskbot.model import Alert, Alerts
+    from riskbot.model import Alert, Alerts, Told
+    from riskbot.rules import Rule
     from riskbot.store import Message
+
+    Rows = Mapping[tuple[str, str, int, int], list[tuple[str, Message]]]
 
 
 @click.command("alerts")
 @config_option
 @json_option
 def command(path: Path, *, as_json: bool) -> None:
-    """Show open and pending alerts and who was told. Reads the database of a running riskbot.
+    """Show open and pending alerts, who was told, and whether that has arrived.
 
-    Of the rules file only [store] is looked at: no key is needed. Under systemd, give the service's $STATE_DIRECTORY.
+    Reads the database of a running riskbot. No key is needed: of the rules file only [store] is looked at, and how
+    long a pending alert still has. Under systemd, give the service's $STATE_DIRECTORY.
 
     Exit codes: 0 shown, 1 there is no database to read, 2 the rules file is wrong.
     """
-    from riskbot.settings import find_db  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.store.peek import peek  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.store.outbox import STATES  # noqa: PLC0415 - see cli/__init__.py
 
-    with mistakes_told():
-        db = find_db(path)
-    try:
-        accounts, waiting = peek(db, ("queued", "sending", "dead"))
-    except StoreError as error:
-        fail(str(error), 1)
-    rows = _worst_first([row for account, alerts in accounts.items() for row in _rows(account, alerts, waiting)])
+    seen = stored.look_into(stored.database(path), STATES)
+    said = _by_step(seen.rows)
+    rows = _worst_first([row for account, alerts in seen.alerts.items() for row in _rows(account, alerts, said)])
+    _foresee(path, rows, seen.alerts)
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
-        _show(rows)
+        _show(rows, seen.pid)
+
+
+def _by_step(rows: list[tuple[str, Message]]) -> Rows:
+    """The messages of each receiver about one step of an alert, newest first."""
+    found: dict[tuple[str, str, int, int], list[tuple[str, Message]]] = {}
+    for state, m in rows:
+        found.setdefault((m.receiver, m.alert, m.episode, m.seq), []).append((state, m))
+    return found
 
 
 def _worst_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -52,10 +61,10 @@ def _worst_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-Severity[row["severity"].upper() or "OK"], row["since"]))
 
 
-def _rows(account: str, alerts: Alerts, waiting: list[tuple[str, Message]]) -> list[dict[str, Any]]:
+def _rows(account: str, alerts: Alerts, said: Rows) -> list[dict[str, Any]]:
     """One for each alert that is open or on its way, and for each rule without data."""
     found = [
-        _row(account, rule, subject, alert, _told(account, f"{rule}/{subject}", alerts, waiting))
+        _row(account, rule, subject, alert, _told(account, f"{rule}/{subject}", alerts, said))
         for rule, subjects in alerts.alerts.items()
         for subject, alert in subjects.items()
         if alert.shown or alert.up
@@ -67,36 +76,89 @@ def _rows(account: str, alerts: Alerts, waiting: list[tuple[str, Message]]) -> l
     return found + blind
 
 
-def _row(account: str, rule: str, subject: str, alert: Alert | None, told: dict[str, str]) -> dict[str, Any]:
+def _row(account: str, rule: str, subject: str, alert: Alert | None, told: dict[str, Any]) -> dict[str, Any]:
     row = {"account": account, "rule": rule, "subject": subject, "state": "", "severity": "", "peak": "", "since": 0.0}
     if alert and alert.shown:
         row["state"] = "flapping" if alert.flapping else "firing"
         row |= {"severity": alert.shown.label, "peak": alert.peak.label, "since": alert.opened}
     elif alert:
         row |= {"state": "pending", "since": min(alert.up.values())}
-    return {**row, "told": told, "why": ""}
+    return {**row, "next": None, "told": told, "why": ""}
 
 
-def _told(account: str, key: str, alerts: Alerts, waiting: list[tuple[str, Message]]) -> dict[str, str]:
-    """What each receiver was last told; with the state of the message if it has not arrived."""
-    states = {(m.receiver, m.alert, m.episode, m.seq): f" ({state})" for state, m in waiting}
+# Who was told.
+
+
+def _told(account: str, key: str, alerts: Alerts, said: Rows) -> dict[str, dict[str, Any]]:
+    """What each receiver was last told, and what became of it."""
     return {
-        name: last.level.label + states.get((name, f"{account}/{key}", last.episode, last.seq), "")
+        name: _word(last, said.get((name, f"{account}/{key}", last.episode, last.seq), []))
         for name, keys in alerts.told.items()
         if (last := keys.get(key))
     }
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
-    out = console()
+def _word(told: Told, rows: list[tuple[str, Message]]) -> dict[str, Any]:
+    """arrived: the level is known to the receiver. The rest is about the newest message, which may be a reminder.
+
+    Of what is not in the outbox any more nothing is left to say: it was sent long ago.
+    """
+    standing = [(state, message) for state, message in rows if state != "superseded"]
+    state, message = standing[0] if standing else ("sent", None)
+    return {
+        "level": told.level.label,
+        "at": told.at,
+        "arrived": not standing or any(state == "sent" for state, _ in standing),
+        "state": state,
+        "tries": message.tries if message else 0,
+        "next_try": message.due_at if message and state == "queued" else None,
+        "error": message.error if message and state != "sent" else "",
+        "maybe_sent": bool(message and message.maybe_sent),
+        "reminders": told.reminders,
+        "via": told.via,
+    }
+
+
+# What is on its way.
+
+
+def _foresee(path: Path, rows: list[dict[str, Any]], alerts: dict[str, Alerts]) -> None:
+    """When the next tier is told, should its value stay; known where the file has the rule that judged it last."""
+    waiting = [(row, alert) for row in rows if (alert := _of(row, alerts)) and _rising(alert)]
+    rules = stored.rules_in(stored.document(path)) if waiting else {}
+    for row, alert in waiting:
+        rule = rules.get(row["rule"])
+        if rule and rule._ladder.mark == alert.mark:  # noqa: SLF001 - compiled at load, for us
+            row["next"] = _next(rule, alert)
+
+
+def _of(row: dict[str, Any], alerts: dict[str, Alerts]) -> Alert | None:
+    return alerts[row["account"]].alerts.get(row["rule"], {}).get(row["subject"])
+
+
+def _rising(alert: Alert) -> dict[int, float]:
+    return {severity: since for severity, since in alert.up.items() if severity > max(alert.level, alert.shown)}
+
+
+def _next(rule: Rule, alert: Alert) -> dict[str, Any]:
+    from riskbot.model import Severity  # noqa: PLC0415 - see cli/__init__.py
+
+    severity, since = min(_rising(alert).items(), key=lambda tier: (tier[1], -tier[0]))
+    return {"severity": Severity(severity).label, "at": since + rule.for_}
+
+
+# For people.
+
+
+def _show(rows: list[dict[str, Any]], pid: int) -> None:
     if not rows:
+        out = console()
         out.print("No alert is open or pending.", style="green")
+        stored.not_running(out, pid)
         return
-    now = time.time()  # noqa: TID251 - for how long, as a person asks
-    drawn = table("severity", "account", "alert", "state", "for", "peak", "told")
-    for row in rows:
-        drawn.add_row(*_cells(row, now))
-    out.print(drawn)
+    now = stored.now()
+    head = ("severity", "account", "alert", "state", "for", "peak")
+    stored.listing(head, [(_cells(row, now), _below(row, now)) for row in rows], pid)
 
 
 def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
@@ -104,8 +166,40 @@ def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
 
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    alert = f"{row['rule']} {row['subject']}".rstrip()
+    alert = stored.named(row["account"], row["rule"], row["subject"])
     lasts = span(max(0.0, now - row["since"]))
-    told = row["why"] or ", ".join(f"{name}: {what}" for name, what in row["told"].items())
-    severity = Text(row["severity"].upper() or "-", STYLES.get(row["severity"], "dim"))
-    return severity, *map(Text, (row["account"], alert, row["state"], lasts, row["peak"], told))
+    return stored.badge(row["severity"]), *map(Text, (row["account"], alert, _state(row, now), lasts, row["peak"]))
+
+
+def _state(row: dict[str, Any], now: float) -> str:
+    """`pending, warning in 12 s`."""
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    if not row["next"]:
+        return str(row["state"])
+    wait = row["next"]["at"] - now
+    return f"{row['state']}, {row['next']['severity']} {f'in {span(wait)}' if wait > 0 else 'due'}"
+
+
+def _below(row: dict[str, Any], now: float) -> list[Text]:
+    """Whom it has reached on one line, each of the others on its own; or why a rule is blind."""
+    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
+
+    if row["why"]:
+        return [Text(row["why"], "red")]
+    words = [(word, _words(name, word, now)) for name, word in row["told"].items()]
+    well = [said for word, said in words if word["state"] == "sent"]
+    lines = [Text(", ".join(well), "dim")] if well else []
+    lines += [Text(said, stored.style(word)) for word, said in words if word["state"] != "sent"]
+    return lines or [Text("nobody was told", "dim")] * bool(row["severity"])
+
+
+def _words(name: str, word: dict[str, Any], now: float) -> str:
+    """`phone: critical (2 reminders)`, `mail: critical (for phone), failing (3 tries, next in 12 s): HTTP 500`."""
+    count = word["reminders"] if word["arrived"] else 0  # while the first word waits there is none
+    more = [f"for {word['via']}"] if word["via"] else []
+    more += [f"{count} reminder{'s' if count > 1 else ''}"] if count else []
+    said = f"{name}: {word['level']}{' (' + ', '.join(more) + ')' if more else ''}"
+    if word["state"] == "sent":
+        return said
+    return f"{said}, {'reminder ' if word['arrived'] else ''}{stored.standing(word, now)}"

@@ -132,6 +132,7 @@ def _config(path: Path, folder: Path, sink: str) -> Config:
 
 async def _service(stack: AsyncExitStack, config: Config, exchange: Simulator, store: SurvivingStore) -> Service:
     """The real watch, living as fast as the crash."""
+    from msgspec.structs import replace  # noqa: PLC0415 - see cli/__init__.py
     from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
 
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
@@ -145,10 +146,10 @@ async def _service(stack: AsyncExitStack, config: Config, exchange: Simulator, s
     )
     shared = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     stack.push_async_callback(shared.close)
-    notifiers = wiring.notifiers(config)
-    await asyncio.gather(*notifiers.values())
-    sources = {account.name: wiring.source(account, shared)}
-    return Service([account], config.rules, wiring.receivers(config), sources, notifiers, store, Clock(speed=SPEED))
+    bundle = wiring.bundle(replace(config, accounts=(account,)), shared)
+    ready = {receiver.name: bundle.notifier(receiver.name) for receiver in bundle.receivers}
+    await asyncio.gather(*ready.values())  # what takes a second in life would take half a minute of the story
+    return Service(replace(bundle, notifier=ready.__getitem__), store, Clock(speed=SPEED))
 
 
 async def _sink(stack: AsyncExitStack, stage: Stage) -> str:

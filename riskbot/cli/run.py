@@ -17,6 +17,7 @@ import click
 from riskbot.cli.common import config_option, fail, load, log_to_stderr, secrets
 
 if TYPE_CHECKING:
+    from riskbot.redact import Redactor
     from riskbot.settings import Config
 
 log = logging.getLogger("riskbot")
@@ -41,7 +42,7 @@ def command(path: Path) -> None:
     log_to_stderr(lambda layout: RedactingFormatter(redactor, layout))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(watch(config))
+            runner.run(watch(config, path, redactor))
     except BadUrl as error:  # found while it loaded beside the first polls; now all of them, with their lines
         load(path, check_url=check_url)
         fail(f"{path}: {error}", 2)
@@ -67,31 +68,43 @@ def _end(stop: asyncio.Event) -> None:
     last.start()
 
 
-async def watch(config: Config) -> None:
-    """Run until SIGTERM or Ctrl-C."""
+async def watch(config: Config, path: Path, redactor: Redactor) -> None:
+    """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service.reloader import Reloader  # noqa: PLC0415 - see cli/__init__.py
 
     # With the usual thresholds the collector walks through the state of all accounts all the time; polls wait for it.
     gc.set_threshold(100_000, 50, 100)
-    stop = asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, _end, stop)
+        loop.add_signal_handler(name, _end, stop)
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:
-        service = Service(
-            config.accounts,
-            config.rules,
-            wiring.receivers(config),
-            wiring.sources(config, exchange),
-            wiring.notifiers(config),
-            store,
-        )
+        service = Service(wiring.bundle(config, exchange), store)
+        reloader = Reloader(path, lambda: wiring.bundle(reread(path, config.db, redactor), exchange), service)
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
-        await service.run(stop)
+        await service.run(stop, reloader.run())
         log.info("stopped")
     finally:
         await exchange.close()
         await store.close()
+
+
+def reread(path: Path, db: Path, redactor: Redactor) -> Config:
+    """The rules file as it is now, its receivers tried too. Raises ConfigError."""
+    from riskbot import plugins, settings  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+
+    config = settings.load(path, plugins.kinds(plugins.manager()), check_url=check_url)
+    if config.db != db:
+        raise settings.ConfigError(
+            [settings.Problem(str(path), "store.path can't change while riskbot runs: restart it")]
+        )
+    redactor.add(*secrets(config))
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    return config

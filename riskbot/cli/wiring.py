@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from riskbot.builtin.apprise import AppriseNotifier, BadUrl
 from riskbot.builtin.okx import HOSTS, Credentials, Exchange, OkxSource
 from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
-from riskbot.settings import AccountSettings, Config
-from riskbot.source import Source
+from riskbot.service import Bundle
+from riskbot.settings import AccountSettings, Config, ReceiverSettings
 from riskbot.store import Unavailable
 from riskbot.store.sqlite import SqliteStore
 from riskbot.store.surviving import SurvivingStore
 
 
-def sources(config: Config, exchange: Exchange) -> dict[str, Source]:
-    """A source for each account, all over one session."""
-    return {account.name: source(account, exchange) for account in config.accounts}
+def bundle(config: Config, exchange: Exchange) -> Bundle:
+    """All that the service needs of a rules file; its sources share one session."""
+    settings = config.receivers
+    return Bundle(
+        config.accounts,
+        config.rules,
+        tuple(receiver(name, settings[name]) for name in settings),
+        {name: settings[name].url for name in settings},
+        partial(source, exchange=exchange),
+        lambda name: asyncio.create_task(
+            notifier(name, settings[name].url.get_secret_value()), name=f"notifier {name}"
+        ),
+    )
 
 
 def source(account: AccountSettings, exchange: Exchange) -> OkxSource:
@@ -29,27 +39,20 @@ def source(account: AccountSettings, exchange: Exchange) -> OkxSource:
     return OkxSource(exchange, base_url, credentials, demo=account.demo, ccys=account.ccy)
 
 
-def receivers(config: Config) -> list[Receiver]:
-    """Whom to tell, and from which severity on."""
-    return [Receiver(name, settings.severity) for name, settings in config.receivers.items()]
+def receiver(name: str, settings: ReceiverSettings) -> Receiver:
+    """Whom to tell, from which severity on, and who else if that fails."""
+    return Receiver(name, settings.severity, settings.fallback, settings.fallback_after, settings.per_minute)
 
 
-def notifiers(config: Config) -> Mapping[str, asyncio.Task[Notifier]]:
-    """A notifier for each receiver, made in a thread: Apprise takes most of a second to load, and polls go first.
+async def notifier(name: str, url: str) -> Notifier:
+    """Made in a thread: Apprise takes most of a second to load, and polls go first.
 
-    A task raises BadUrl, with the receiver's name, if its URL is of no use.
+    Raises BadUrl, with the receiver's name, if its URL is of no use.
     """
-
-    async def make(name: str, url: str) -> Notifier:
-        try:
-            return await asyncio.to_thread(AppriseNotifier, url)
-        except BadUrl as error:
-            raise BadUrl(f"receivers.{name}.url: {error}") from None
-
-    return {
-        name: asyncio.create_task(make(name, settings.url.get_secret_value()), name=f"notifier {name}")
-        for name, settings in config.receivers.items()
-    }
+    try:
+        return await asyncio.to_thread(AppriseNotifier, url)
+    except BadUrl as error:
+        raise BadUrl(f"receivers.{name}.url: {error}") from None
 
 
 async def store(path: Path) -> SurvivingStore:

@@ -5,29 +5,39 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
-from riskbot.delivery import Receiver
-from riskbot.health import Problems
+from msgspec import Struct
+
+from riskbot.delivery import Receiver, about_receiver
+from riskbot.health import Health, Problems
+from riskbot.model import Severity
 from riskbot.notify import Notifier
 from riskbot.rules import Rule
 from riskbot.service.clock import Clock
-from riskbot.service.courier import Courier
+from riskbot.service.courier import Courier, about_refusal
+from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
 from riskbot.service.pacer import Pacer
-from riskbot.service.selfwatch import HEALTH, SelfWatch
-from riskbot.service.watch import Watch
+from riskbot.service.selfwatch import SelfWatch, health
+from riskbot.service.watch import Watch, about_watch
 from riskbot.settings import SELF
 from riskbot.source import Source
+from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
+from riskbot.text import span
+
+log = logging.getLogger("riskbot")
 
 DRAIN = 3.0
 """Seconds that the couriers have to empty the outbox when riskbot ends."""
@@ -45,65 +55,190 @@ class Account(Protocol):
         """Seconds between two polls."""
 
 
+class Bundle(Struct, frozen=True):
+    """All that a rules file decides, valid as a whole.
+
+    addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
+    its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
+    """
+
+    accounts: tuple[Account, ...]
+    rules: tuple[Rule, ...]
+    receivers: tuple[Receiver, ...]
+    addresses: Mapping[str, object]
+    source: Callable[[Account], Source]
+    notifier: Callable[[str], Awaitable[Notifier]]
+
+
 class Service:
-    """All of riskbot, running. `sources` by account name; `notifiers` are made by the caller, perhaps still loading."""
+    """All of riskbot, running."""
 
     def __init__(
         self,
-        accounts: Sequence[Account],
-        rules: Sequence[Rule],
-        receivers: Sequence[Receiver],
-        sources: Mapping[str, Source],
-        notifiers: Mapping[str, Awaitable[Notifier]],
+        bundle: Bundle,
         store: SurvivingStore,
         clock: Clock | None = None,
+        late: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.clock = clock or Clock()
         self.problems = Problems()
-        self._store = store
-        self.couriers = {
-            receiver.name: Courier(receiver.name, notifiers[receiver.name], store, self.clock, self.problems)
-            for receiver in receivers
-        }
-        self.watches = [
-            Watch(self._judge(a.name, rules, receivers), sources[a.name], self.clock, self.problems, a.poll_every)
-            for a in accounts
-        ]
-        self._self_judge = self._judge(SELF, [HEALTH], receivers)
-        self._self_watch = SelfWatch(self._self_judge, store, self.clock, self.problems)
+        self.bundle = bundle
+        self.couriers: dict[str, Courier] = {}
+        self.watches: dict[str, Watch] = {}
+        self._store, self._late = store, late
+        self._tasks: dict[object, asyncio.Task[Any]] = {}
+        self._left: dict[str, str] = {}
+        self._hush = Hush(store)
+        self._self_judge = self._judge(SELF, [_health(bundle)])
+        self._self_watch = SelfWatch(self._self_judge, store, self.clock, self.problems, self._hush)
         self._journal = Journal(self.watches, store, self.clock)
 
-    def _judge(self, account: str, rules: Sequence[Rule], receivers: Sequence[Receiver]) -> Judge:
-        return Judge(account, rules, receivers, self._store, lambda name: self.couriers[name].wake())
-
-    async def run(self, stop: asyncio.Event, late: Callable[[float], None] = lambda _: None) -> None:
+    async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.
 
+        others: loops that live as long.
         Raises what a loop raised, after letting go: a loop that ends is a mistake of riskbot, not of its user.
         """
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._store.release()
-        for watch in self.watches:
-            await watch.load(self._store)
+        await self._hush.look()
+        await self._hire(self.bundle.receivers)
+        for account in self.bundle.accounts:
+            await self._open(account)
         await self._self_judge.load(self.clock.now())
-        pacing = asyncio.create_task(Pacer(self.watches, self.clock, late).run(), name="pacer")
-        loops: list[Courier | SelfWatch | Journal] = [*self.couriers.values(), self._self_watch, self._journal]
-        others = [asyncio.create_task(loop.run(), name=type(loop).__name__) for loop in loops]
-        stopping = asyncio.create_task(stop.wait())
+        await self._close_strangers()
+        for loop in (self._self_watch.run(), self._journal.run(), *others):
+            self._start(loop, loop)
+        self._pace()
+        self._start("stop", stop.wait())
         try:
-            done, _ = await asyncio.wait({pacing, stopping, *others}, return_when=asyncio.FIRST_COMPLETED)
-            await self._end(pacing, others)
-            for task in done:
-                task.result()
+            await self._ended
         finally:
-            stopping.cancel()
+            await self._end()
 
-    async def _end(self, pacing: asyncio.Task[None], others: list[asyncio.Task[None]]) -> None:
-        pacing.cancel()
-        await asyncio.gather(*(watch.close() for watch in self.watches), return_exceptions=True)
-        await self._drain()
-        for task in others:
+    async def apply(self, bundle: Bundle) -> None:
+        """Go over to another bundle. What is the same in both goes on as if nothing had happened."""
+        old, self.bundle = self.bundle, bundle
+        await self._journal.write()  # new windows are filled from there
+        await self._hire(bundle.receivers)
+        kept = {account.name for account in bundle.accounts if account in old.accounts}
+        for name in self.watches.keys() - kept:
+            await self.watches.pop(name).close()
+            self.problems.forget(about_watch(name))
+        await self._take_leave(old)
+        for watch in self.watches.values():
+            await watch.use(bundle.rules, bundle.receivers, self._store)
+        for account in bundle.accounts:
+            if account.name not in kept:
+                await self._open(account)
+        await self._self_watch.use(_health(bundle), bundle.receivers)
+        await self._close_strangers()
+        self._pace()
+
+    # Accounts.
+
+    def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
+        receivers, store = self.bundle.receivers, self._store
+        return Judge(account, rules, receivers, store, self._wake, self._failing, self._hush.at)
+
+    async def _open(self, account: Account) -> None:
+        bundle = self.bundle
+        judge = self._judge(account.name, bundle.rules)
+        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every)
+        await watch.load(self._store)
+        self.watches[account.name] = watch
+
+    async def _close_strangers(self) -> None:
+        """What is remembered of accounts, and waits for receivers, that the file does not have any more."""
+        names = {account.name for account in self.bundle.accounts} | {SELF}
+        for name in await self._store.accounts():
+            if name not in names and not name.startswith("@"):
+                await self._judge(name, []).load(self.clock.now())
+        for _, message in await self._store.outbox(WAITING):
+            if message.receiver not in self.couriers:
+                log.error(
+                    "never sent to %s, which is not in the rules file any more: %s", message.receiver, message.title
+                )
+                await self._store.dead(message, self.clock.now(), "the receiver is not in the rules file any more")
+
+    def _pace(self) -> None:
+        self._cancel("pacer")
+        self._start("pacer", Pacer(tuple(self.watches.values()), self.clock, self._late).run())
+
+    # Receivers.
+
+    async def _hire(self, receivers: Sequence[Receiver]) -> None:
+        """A courier for each receiver; those that have left, or moved, finish what they carry."""
+        addresses = self.bundle.addresses
+        for name in [name for name, courier in self.couriers.items() if courier.address != addresses.get(name)]:
+            self.couriers.pop(name).retire()
+        for receiver in receivers:
+            if courier := self.couriers.get(receiver.name):
+                courier.settings = receiver
+                continue
+            making = self.bundle.notifier(receiver.name)
+            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger)
+            courier.address = addresses.get(receiver.name)
+            self.couriers[receiver.name] = courier
+            self._start(courier, courier.run())
+
+    async def _take_leave(self, old: Bundle) -> None:
+        """Receivers that are gone from the file with messages they were not sent: their fallbacks are told instead."""
+        waiting = {message.receiver for _, message in await self._store.outbox(WAITING)}
+        leaving = tuple(r for r in old.receivers if r.name in waiting and r.name not in self.couriers)
+        if not leaving:
+            return
+        self._left = {receiver.name: "it is not in the rules file any more" for receiver in leaving}
+        for watch in self.watches.values():
+            await watch.use(self.bundle.rules, (*self.bundle.receivers, *leaving), self._store)
+        self._left = {}
+
+    def _wake(self, receiver: str) -> None:
+        if courier := self.couriers.get(receiver):
+            courier.wake()
+
+    def _failing(self, now: float) -> dict[str, str]:
+        """Receivers that can't be reached by now and have a fallback, and why."""
+        found = dict(self._left)
+        for receiver in self.bundle.receivers:
+            parts = (about_receiver(receiver.name), about_refusal(receiver.name)) if receiver.fallback else ()
+            trouble = next((t for part in parts if (t := self.problems.trouble(part, now))), None)
+            if trouble is not None:
+                found[receiver.name] = f"{trouble.why}, for {span(now - trouble.since)}"
+        return found
+
+    def _danger(self) -> bool:
+        """Is anything critical open, of any account?"""
+        return any(watch.alerts.open(Severity.CRITICAL) for watch in self.watches.values())
+
+    # Beginning and end.
+
+    def _start(self, name: object, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work, name=str(name))
+        self._tasks[name] = task
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        """The wish to stop ends all; so does a loop that failed."""
+        if task.cancelled() or self._ended.done():
+            return
+        if error := task.exception():
+            self._ended.set_exception(error)
+        elif task is self._tasks.get("stop"):
+            self._ended.set_result(None)
+
+    def _cancel(self, name: object) -> None:
+        if task := self._tasks.pop(name, None):
             task.cancel()
-        await asyncio.gather(pacing, *others, return_exceptions=True)
+
+    async def _end(self) -> None:
+        self._cancel("pacer")
+        await asyncio.gather(*(watch.close() for watch in self.watches.values()), return_exceptions=True)
+        await self._drain()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._journal.write()
 
     async def _drain(self) -> None:
@@ -117,3 +252,7 @@ class Service:
         now = self.clock.now()
         due = [await self._store.next_due(name) for name in self.couriers]
         return all(courier.idle for courier in self.couriers.values()) and all(at is None or at > now for at in due)
+
+
+def _health(bundle: Bundle) -> Health:
+    return health([r.name for r in bundle.receivers], [a.name for a in bundle.accounts])

@@ -6,50 +6,92 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+
+from msgspec import Struct
 
 log = logging.getLogger("riskbot")
 
+STEP = 2.0
+"""Real seconds. The machine's clock was set if it moved so much more, or less, than the time that passed."""
+CATCHING_UP = 0.9
+"""How fast the time goes on while it is ahead of the machine's clock."""
+
+_NEVER_SET = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def uptime() -> float:
+    """Seconds of a clock that nobody can set. A machine that was suspended has aged too, where that can be told."""
+    return time.clock_gettime(_NEVER_SET)
+
+
+class Step(Struct, frozen=True):
+    """The machine's clock was set. at: the moment, as `now()` has it. seconds: how far: ahead, or back (negative)."""
+
+    at: float
+    seconds: float
+
 
 class Clock:
-    """Seconds since 1970 that never go back: after a backward jump of the machine's clock they just go on.
+    """Seconds since 1970 that never go back.
 
+    They follow the machine's clock (`wall`), ahead at once. When that is set back they go on, but slower, until it has
+    caught up. `uptime` tells a clock that was set from time that passed.
     speed: how many of its seconds pass in one real second; the demo lives faster.
     """
 
     def __init__(
         self,
         wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        uptime: Callable[[], float] = uptime,
         speed: float = 1.0,
     ) -> None:
         self.speed = speed
-        self._wall, self._monotonic = wall, monotonic
-        self._start, self._mark = wall(), monotonic()
-        self._last = self._start
+        self.steps = 0
+        """How often the machine's clock was set."""
+        self.step: Step | None = None
+        """The last time it was."""
+        self.jumped = 0.0
+        """Seconds that were left out in all, as it was set ahead: ages of what was seen before are less by these."""
+        self._wall, self._uptime = wall, uptime
+        self._start = self._seen = self._last = wall()
+        self._mark = uptime()
+
+    @property
+    def lead(self) -> float:
+        """Seconds that it is ahead of the machine's clock, as of the last look."""
+        return self._last - self._seen
 
     def now(self) -> float:
         """The present moment."""
-        mark = self._monotonic()
-        moment = self._start + (self._wall() - self._start) * self.speed
-        self._last = moment if moment >= self._last else self._last + (mark - self._mark) * self.speed
-        self._mark = mark
+        mark, wall = self._uptime(), self._start + (self._wall() - self._start) * self.speed
+        passed, moved = (mark - self._mark) * self.speed, wall - self._seen
+        before, self._last = self._last, max(wall, self._last + passed * CATCHING_UP)
+        self._mark, self._seen = mark, wall
+        if abs(moved - passed) > STEP * self.speed:
+            self.steps += 1
+            self.step = Step(self._last, moved - passed)
+            self.jumped += max(0.0, self._last - before - passed)
         return self._last
 
     def not_before(self, moment: float) -> None:
         """What is remembered is of that moment: go on from there."""
-        self._last = max(self._last, moment)
+        self._last = max(self.now(), moment)
 
     async def sleep(self, seconds: float) -> None:
         """Let so many of its seconds pass."""
         await asyncio.sleep(seconds / self.speed)
 
 
-async def steady(turn: Callable[[], Awaitable[None]], name: str, clock: Clock) -> NoReturn:
-    """Turn after turn, until cancelled. A mistake of riskbot in one of them is logged and ends nothing."""
-    while True:
+async def steady(
+    turn: Callable[[], Awaitable[None]], name: str, clock: Clock, done: Callable[[], bool] = lambda: False
+) -> None:
+    """Turn after turn, until done or cancelled. A mistake of riskbot in one of them is logged and ends nothing."""
+    task = asyncio.current_task()
+    while not done():
         try:
             await turn()
         except Exception:
             log.exception("the %s stumbled", name)
             await clock.sleep(1.0)
+        if task is not None and task.cancelling():  # what was awaited kept it for itself, as `asyncio.wait_for` may
+            raise asyncio.CancelledError

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from msgspec import Struct
+
 from riskbot import delivery
-from riskbot.health import Problem, Problems
+from riskbot.delivery import Receiver
+from riskbot.health import REFUSAL, Problem, Problems
 from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.service.clock import Clock, steady
@@ -18,8 +21,8 @@ from riskbot.store import Message, Store
 log = logging.getLogger("riskbot")
 
 LEASE, SEND_DEADLINE = 30.0, 15.0
-RETRY_FROM, RETRY_TO, RETRY_TO_URGENT = 1.0, 300.0, 30.0
-BROKEN_EVERY = 60.0
+RETRY_FROM, RETRY_TO, RETRY_TO_URGENT, RETRY_LEAST = 1.0, 300.0, 30.0, 0.1
+BROKEN_EVERY, BROKEN_EVERY_URGENT = 300.0, 60.0
 LONGEST_WAIT, LONGEST_WAIT_URGENT = 300.0, 60.0
 """A receiver that asks for patience is given so many seconds at the most."""
 LOOK_EVERY = 10.0
@@ -28,34 +31,137 @@ REFUSED_EVERY, REFUSED_TRIES = 60.0, 10
 REFUSED_TOLD = 600.0
 """That a receiver has refused a message for good is shown for so many seconds."""
 TOLD_AFTER, TOLD_URGENT_AFTER = 120.0, 20.0
-"""A receiver that fails is told to the others after so many seconds; the second if something critical waits."""
+"""A receiver that fails is told to the others after so many seconds; the second while it is urgent."""
+GROUP = 10
+"""Messages that are sent as one at the most."""
+CLOSING_DIES = 86400.0
+"""Seconds after which nobody needs to be told any more that something is over."""
+
+
+def about_refusal(name: str) -> str:
+    """The subject of riskbot's own alert that a receiver does not take a message."""
+    return f"{REFUSAL}{name}"
+
+
+class Budget:
+    """How many messages a service takes: a bucket that fills again by so many tokens a minute.
+
+    The last quarter of them is kept for what is critical.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._tokens, self._at = float(per_minute), 0.0
+
+    def wait(self, now: float, least: Severity) -> float:
+        """Seconds until a message that is at least so urgent may go; 0: at once."""
+        # One a minute is not divided: with a reserve nothing else would ever go.
+        reserve = min(max(1, self.per_minute // 4), self.per_minute - 1)
+        wanted = 1 if least >= Severity.CRITICAL else 1 + reserve
+        return max(0.0, wanted - self._left(now)) * 60 / self.per_minute
+
+    def spend(self, now: float) -> None:
+        """One was sent. Below zero if it had to be."""
+        self._tokens, self._at = self._left(now) - 1, now
+
+    def _left(self, now: float) -> float:
+        return min(self.per_minute, self._tokens + (now - self._at) * self.per_minute / 60)
+
+
+class _Pause(Struct, frozen=True):
+    """The whole receiver is left alone for so many seconds; for fewer while it is urgent."""
+
+    since: float
+    seconds: float
+    urgent_seconds: float
+
+    def end(self, *, urgent: bool) -> float:
+        return self.since + (self.urgent_seconds if urgent else self.seconds)
+
+
+def _pause(verdict: Verdict, now: float) -> _Pause | None:
+    """What a receiver needs that takes nothing, or asks for patience."""
+    if verdict.outcome is Outcome.BROKEN:
+        return _Pause(now, BROKEN_EVERY, BROKEN_EVERY_URGENT)
+    if verdict.after is not None:
+        return _Pause(now, min(verdict.after, LONGEST_WAIT), min(verdict.after, LONGEST_WAIT_URGENT))
+    return None
+
+
+def _backoff(tries: int, *, urgent: bool) -> float:
+    """Seconds until the next try: any up to a bound that doubles, so that not all come back together."""
+    bound = min(RETRY_FROM * 2 ** min(tries, 10), RETRY_TO_URGENT if urgent else RETRY_TO)
+    return max(RETRY_LEAST, random.uniform(0.0, bound))
+
+
+def together(texts: Sequence[Text], account: str) -> Text:
+    """Several messages of an account as one, the worst first."""
+    ordered = sorted(texts, key=lambda text: -text.severity)
+    worst = ordered[0].severity
+    title = f"{worst.name if worst else 'RESOLVED'} · {account} · {len(texts)} alerts"
+    body = "\n\n".join(f"{text.title}\n{text.body}" for text in ordered)
+    return Text(title, body, worst, ordered[0].plain)
 
 
 class Courier:
-    """Carries the messages of one receiver, in order, until they are told or can never be."""
+    """Carries the messages of one receiver, in order, until they are told or can never be.
+
+    danger: is anything critical open, of any account?
+    """
 
     def __init__(
-        self, receiver: str, notifier: Awaitable[Notifier], store: Store, clock: Clock, problems: Problems
+        self,
+        receiver: Receiver,
+        notifier: Awaitable[Notifier],
+        store: Store,
+        clock: Clock,
+        problems: Problems,
+        danger: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.receiver = receiver
+        self.receiver = receiver.name
+        self.address: object = None
+        """Where it is reached, for whoever has to know whether that has changed."""
         self.idle = True
-        self._making = notifier
-        self._store, self._clock, self._problems = store, clock, problems
+        self._settings, self._making = receiver, notifier
+        self._store, self._clock, self._problems, self._danger = store, clock, problems, danger
         self._wake = asyncio.Event()
-        self._resume = 0.0
+        self._retired = False
+        self._budget = Budget(receiver.per_minute)
+        self._paused: _Pause | None = None
         self._failing = ""
-        self._part_refused = f"a message to {receiver}"
         self._refused_at: float | None = None
+        self._alone: dict[str, str] = {}
+        """Alerts with a message that was refused, and their account: what may be bad is not put among the good."""
+
+    @property
+    def settings(self) -> Receiver:
+        """How the receiver is to be treated; may be replaced at any time."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Receiver) -> None:
+        self._settings = settings
+        self._budget.per_minute = settings.per_minute
+        self.wake()
 
     def wake(self) -> None:
         """There is something new to send."""
         self._wake.set()
 
+    def retire(self) -> None:
+        """Finish what is being carried, take nothing more, and say nothing more of how the receiver is."""
+        for part in (delivery.about_receiver(self.receiver), about_refusal(self.receiver)):
+            self._problems.forget(part)
+        self._problems = Problems()  # that nobody reads
+        self._retired = True
+        self.wake()
+
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled or retired."""
         notifier = await self._making
+        name = f"courier of {self.receiver}"
         try:
-            await steady(lambda: self._turn(notifier), f"courier of {self.receiver}", self._clock)
+            await steady(lambda: self._turn(notifier), name, self._clock, lambda: self._retired)
         finally:
             await notifier.close()
 
@@ -64,81 +170,155 @@ class Courier:
         if not await self._next(notifier):
             await self._rest()
 
+    # What is next, and when.
+
     async def _next(self, notifier: Notifier) -> bool:
-        """Send the most urgent message; False: none is due."""
-        now = self._clock.now()
-        messages = [] if now < self._resume else await self._store.take(self.receiver, 1, now, LEASE)
+        """Send what is most urgent; False: nothing may be sent now."""
+        messages = await self._take(self._clock.now())
         self.idle = not messages
-        for message in messages:
-            await self._carry(notifier, message)
+        current = [message for message in messages if not await self._expired(message)]
+        if current:
+            await self._carry(notifier, current)
         return bool(messages)
 
+    async def _take(self, now: float) -> list[Message]:
+        """The most urgent message, with others that can share its way."""
+        urgent = await self._is_urgent()
+        if urgent:  # since its last try, perhaps: it is told sooner now
+            self._fails(self._failing, now, urgent=True)
+        least = next((s for s in (Severity.OK, Severity.CRITICAL) if self._opens(s, now, urgent=urgent) <= now), None)
+        if least is None:
+            return []
+        messages = await self._store.take(self.receiver, 1, now, LEASE, least)
+        if messages and messages[0].urgency < Severity.CRITICAL and messages[0].account not in self._alone.values():
+            messages += await self._store.take(self.receiver, GROUP - 1, now, LEASE, account=messages[0].account)
+        return messages
+
+    def _opens(self, least: Severity, now: float, *, urgent: bool) -> float:
+        """When the receiver may be sent a message that is at least so urgent."""
+        affordable = now + self._budget.wait(now, least)
+        return max(self._paused.end(urgent=urgent), affordable) if self._paused else affordable
+
+    async def _is_urgent(self) -> bool:
+        """Does it fail while there is danger, or while something critical waits?"""
+        if not self._failing:
+            return False
+        return self._danger() or await self._store.next_due(self.receiver, Severity.CRITICAL) is not None
+
     async def _rest(self) -> None:
-        due = await self._store.next_due(self.receiver)
-        wait = LOOK_EVERY if due is None else max(0.05, max(due, self._resume) - self._clock.now())
+        now, due = self._clock.now(), await self._due()
+        wait = LOOK_EVERY if due is None else max(0.05, due - now)
         with suppress(TimeoutError):  # a store that has healed may have rows that nobody woke us for
-            await asyncio.wait_for(self._wake.wait(), min(wait, LOOK_EVERY) / self._clock.speed)
+            async with asyncio.timeout(min(wait, LOOK_EVERY) / self._clock.speed):
+                await self._wake.wait()
 
-    async def _carry(self, notifier: Notifier, message: Message) -> None:
-        verdict = await self._send(notifier, message, plain=False)
-        if verdict.outcome is Outcome.PERMANENT:  # perhaps only the markup is refused
-            verdict = await self._send(notifier, message, plain=True)
+    async def _due(self) -> float | None:
+        """When the next message may go; None: nothing waits."""
+        now, urgent, moments = self._clock.now(), await self._is_urgent(), list[float]()
+        for least in (Severity.OK, Severity.CRITICAL):
+            due = await self._store.next_due(self.receiver, least)
+            if due is not None:
+                moments.append(max(due, self._opens(least, now, urgent=urgent)))
+        if not moments:
+            self._alone = {}  # what was refused is gone, by whatever way
+        return min(moments, default=None)
+
+    async def _expired(self, message: Message) -> bool:
+        """That something old is over needs no telling any more; what it covers was never told, and lives on."""
         now = self._clock.now()
-        if verdict.outcome is Outcome.SENT:
-            await self._store.ack(message, now)
-            log.info("told %s: %s", self.receiver, message.title)
-            self._works()
-        elif verdict.outcome is Outcome.PERMANENT:
-            await self._refused(message, verdict, now)
-        else:
-            await self._later(message, verdict, now)
+        if message.after or message.covers or now - message.at <= CLOSING_DIES:
+            return False
+        await self._store.dead(message, now, "older than a day")
+        log.warning("%s: given up, older than a day: %s", self.receiver, message.title)
+        return True
 
-    async def _send(self, notifier: Notifier, message: Message, *, plain: bool) -> Verdict:
-        title, body = delivery.final_text(message, self._clock.now())
-        text = Text(title, body, message.after, plain)
+    # Sending, and what becomes of it.
+
+    async def _carry(self, notifier: Notifier, messages: Sequence[Message]) -> None:
+        began = self._clock.now()
+        verdict = await self._send(notifier, messages, plain=False)
+        if verdict.outcome is Outcome.PERMANENT:  # perhaps only the markup is refused
+            verdict = await self._send(notifier, messages, plain=True)
+        if verdict.outcome is Outcome.SENT:
+            await self._told(messages)
+        elif verdict.outcome is not Outcome.PERMANENT:
+            await self._later(messages, verdict, began)
+        elif len(messages) > 1:
+            await self._apart(messages, verdict)
+        else:
+            await self._refused(messages[0], verdict)
+
+    async def _send(self, notifier: Notifier, messages: Sequence[Message], *, plain: bool) -> Verdict:
+        now = self._clock.now()
+        self._budget.spend(now)
+        texts = [Text(*delivery.final_text(message, now), message.after, plain) for message in messages]
+        text = texts[0] if len(texts) == 1 else together(texts, messages[0].account)
         try:
-            return await asyncio.wait_for(notifier.send(text), SEND_DEADLINE)
+            async with asyncio.timeout(SEND_DEADLINE):
+                return await notifier.send(text)
         except TimeoutError:
             return Verdict(Outcome.AMBIGUOUS, f"no answer within {SEND_DEADLINE:.0f} s")
         except Exception as error:  # noqa: BLE001 - a plugin's notifier may raise anything; the message must not be lost
             return Verdict(Outcome.RETRY, f"the notifier failed: {type(error).__name__}")
 
-    async def _later(self, message: Message, verdict: Verdict, now: float) -> None:
-        urgent = message.urgency >= Severity.CRITICAL
-        wait = min(RETRY_FROM * 2 ** min(message.tries, 10), RETRY_TO_URGENT if urgent else RETRY_TO)
-        due = now + random.uniform(0.2, 1.0) * wait
-        if verdict.outcome is Outcome.BROKEN:
-            due = now + BROKEN_EVERY
-        if verdict.after is not None:  # the receiver asked for patience: for all its messages
-            due = self._resume = now + min(verdict.after, LONGEST_WAIT_URGENT if urgent else LONGEST_WAIT)
-        maybe = verdict.outcome is Outcome.AMBIGUOUS
-        await self._store.nack(message, due, verdict.why, maybe_sent=maybe)
-        self._fails(verdict.why, now, urgent=urgent, at_once=verdict.outcome is Outcome.BROKEN)
+    async def _told(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._store.ack(message, self._clock.now())
+            self._alone.pop(message.alert, None)
+            log.info("told %s: %s", self.receiver, message.title)
+        self._works()
 
-    def _fails(self, why: str, now: float, *, urgent: bool = False, at_once: bool = False) -> None:
+    async def _later(self, messages: Sequence[Message], verdict: Verdict, began: float) -> None:
+        now = self._clock.now()
+        urgent = self._danger() or any(message.urgency >= Severity.CRITICAL for message in messages)
+        due = now + _backoff(max(message.tries for message in messages), urgent=urgent)
+        if pause := _pause(verdict, now):
+            self._paused, due = pause, pause.end(urgent=True)
+        maybe = verdict.outcome is Outcome.AMBIGUOUS
+        for message in messages:
+            await self._store.nack(message, now, due, verdict.why, maybe_sent=maybe)
+        self._fails(verdict.why, began, urgent=urgent, at_once=verdict.outcome is Outcome.BROKEN)
+
+    def _fails(self, why: str, began: float, *, urgent: bool, at_once: bool = False) -> None:
         if not self._failing:
             log.warning("%s: can't deliver: %s", self.receiver, why)
         self._failing = why
-        after = 0.0 if at_once else TOLD_URGENT_AFTER if urgent else TOLD_AFTER
-        urgent_after = after if urgent or at_once else 10 * TOLD_AFTER
-        self._problems.fail(delivery.about_receiver(self.receiver), Problem(now, why, after, urgent_after))
+        after = 0.0 if at_once else self._told_after(urgent=urgent)
+        urgent_after = after if urgent or at_once else max(after, 10 * TOLD_AFTER)
+        self._problems.fail(delivery.about_receiver(self.receiver), Problem(began, why, after, urgent_after))
 
-    async def _refused(self, message: Message, verdict: Verdict, now: float) -> None:
+    def _told_after(self, *, urgent: bool) -> float:
+        if self.settings.fallback_after is not None:
+            return self.settings.fallback_after
+        return TOLD_URGENT_AFTER if urgent else TOLD_AFTER
+
+    async def _apart(self, messages: Sequence[Message], verdict: Verdict) -> None:
+        """One of them, or all together, is not taken: which of them, each will show by itself, at once."""
+        log.warning("%s: refuses %d messages as one (%s)", self.receiver, len(messages), verdict.why)
+        now = self._clock.now()
+        for message in messages:
+            self._alone[message.alert] = message.account
+            await self._store.nack(message, now, now, verdict.why, maybe_sent=False)
+
+    async def _refused(self, message: Message, verdict: Verdict) -> None:
         """One message is not taken: told to all, this receiver included, whatever else it takes."""
+        now = self._clock.now()
         if message.tries + 1 < REFUSED_TRIES:
-            await self._store.nack(message, now + REFUSED_EVERY, verdict.why, maybe_sent=False)
+            self._alone[message.alert] = message.account
+            await self._store.nack(message, now, now + REFUSED_EVERY, verdict.why, maybe_sent=False)
         else:
+            self._alone.pop(message.alert, None)
             await self._store.dead(message, now, verdict.why)
         log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title)
         why = f"refused ({verdict.why}): {message.title}"
-        self._problems.fail(self._part_refused, Problem(now, why, 0.0, 0.0))
+        self._problems.fail(about_refusal(self.receiver), Problem(now, why, 0.0, 0.0))
         self._refused_at = now
 
     def _works(self) -> None:
         if self._refused_at is not None and self._clock.now() - self._refused_at >= REFUSED_TOLD:
-            self._problems.clear(self._part_refused)
+            self._problems.clear(about_refusal(self.receiver))
             self._refused_at = None
         if self._failing:
             log.info("%s: delivers again", self.receiver)
-        self._failing = ""
+        self._failing, self._paused = "", None
         self._problems.clear(delivery.about_receiver(self.receiver))

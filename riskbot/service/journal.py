@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from riskbot.service.clock import Clock, steady
 from riskbot.service.watch import Watch
@@ -17,7 +17,7 @@ KEEP_PAST = 8 * 86400.0
 class Journal:
     """Writes the past of the watched fields, heals the store, forgets what is old."""
 
-    def __init__(self, watches: Sequence[Watch], store: SurvivingStore, clock: Clock) -> None:
+    def __init__(self, watches: Mapping[str, Watch], store: SurvivingStore, clock: Clock) -> None:
         self._watches, self._store, self._clock = watches, store, clock
         self._prune_due = 0.0
 
@@ -33,7 +33,7 @@ class Journal:
         """What came since the last time."""
         entries = [
             (watch.account, [Point(*point) for point in watch.history.drain()], watch.seen)
-            for watch in self._watches
+            for watch in self._watches.values()
             if watch.ever_seen
         ]
         now = self._clock.now()

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from riskbot import text
+from riskbot.delivery import Receiver
 from riskbot.health import Health, Problem, Problems
 from riskbot.history import History
 from riskbot.model import View
 from riskbot.service.clock import Clock, steady
+from riskbot.service.hush import Hush
 from riskbot.service.judge import Judge
 from riskbot.settings import SELF
 from riskbot.snapshot import Snapshot
 from riskbot.store import Fenced
 from riskbot.store.surviving import SurvivingStore
 
+STOOD_STILL = 15.0
+"""Seconds between two looks, of a loop that looks every second, that are worth telling."""
+TOLD_FOR = 600.0
+"""What happened at one moment is shown for so many seconds."""
+NEVER = float("inf")
+
 
 class SelfWatch:
     """riskbot's own alerts: the same machine, fed with what fails in riskbot itself."""
 
-    STORE = "the store"
+    STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
 
-    def __init__(self, judge: Judge, store: SurvivingStore, clock: Clock, problems: Problems) -> None:
+    def __init__(
+        self, judge: Judge, store: SurvivingStore, clock: Clock, problems: Problems, hush: Hush | None = None
+    ) -> None:
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
+        self._hush = hush or Hush(store)
+        self._judging = asyncio.Lock()
+        self._looked = 0.0
+        self._steps = clock.steps
 
     async def run(self) -> None:
         """Until cancelled."""
         await steady(self._turn, "self-watch", self._clock)
+
+    async def use(self, health: Health, receivers: Sequence[Receiver]) -> None:
+        """Judge by these from now on."""
+        async with self._judging:
+            self._judge.use([health], receivers)
+            await self._judge.adopt(self._view(self._clock.now()))
 
     async def _turn(self) -> None:
         await self._clock.sleep(1.0)
@@ -35,14 +59,41 @@ class SelfWatch:
     async def tick(self) -> None:
         """One look at riskbot itself."""
         now = self._clock.now()
+        await self._hush.look()
         if self._store.failing:
             self._problems.fail(self.STORE, Problem(now, self._store.failing, 0.0, 0.0))
         else:
             self._problems.clear(self.STORE)
-        alerts = self._judge.alerts
-        measured = {HEALTH.name: self._problems.measured(now)}
-        view = View(SELF, now, Snapshot({"details": []}), History(), alerts=alerts)
-        await self._judge.judge(measured, view, 10.0)
+        self._mind_time(now)
+        async with self._judging:
+            measured = {rule.name: self._problems.measured(now) for rule in self._judge.rules}
+            await self._judge.judge(measured, self._view(now), 10.0)
+
+    def _mind_time(self, now: float) -> None:
+        """The machine's clock was set, or riskbot stood still and nobody watched: nobody else would say so."""
+        step = self._clock.step
+        if self._clock.steps != self._steps and step is not None:
+            self._steps = self._clock.steps
+            way = "ahead" if step.seconds > 0 else "back"
+            why = f"the machine's clock was set {way} by {text.span(abs(step.seconds))} at {text.clock(step.at)}"
+            self._happened(self.CLOCK, why, now)
+        elif self._looked and now - self._looked > STOOD_STILL:
+            why = f"nothing was watched for {text.span(now - self._looked)}, until {text.clock(now)}"
+            self._happened(self.WATCH, why, now)
+        self._looked = now
+        for part in (self.CLOCK, self.WATCH):
+            since = self._problems.since(part)
+            if since is not None and now - since > TOLD_FOR:
+                self._problems.clear(part)
+
+    def _happened(self, part: str, why: str, now: float) -> None:
+        self._problems.clear(part)
+        self._problems.fail(part, Problem(now, why, 0.0, NEVER))
+
+    def _view(self, now: float) -> View:
+        return View(SELF, now, Snapshot({"details": []}), History(), alerts=self._judge.alerts)
 
 
-HEALTH = Health.model_validate({"name": "health", "kind": "health"})
+def health(receivers: Iterable[str], accounts: Iterable[str]) -> Health:
+    """The rule that judges riskbot itself: about these receivers and accounts."""
+    return Health.model_validate({"name": "health", "kind": "health", "names": (*receivers, *accounts)})

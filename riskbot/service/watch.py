@@ -6,12 +6,16 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from math import inf
 
+from riskbot import text
+from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems
 from riskbot.history import History
-from riskbot.model import AccountInfo, Outage, Severity, View
-from riskbot.rules import Asker
+from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
+from riskbot.rules import Asker, Rule
 from riskbot.service.clock import Clock
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
@@ -25,6 +29,8 @@ TURN_DEADLINE = 15.0
 INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
+STALE_AFTER = 5.0
+"""Seconds, or three polls: until then a poll that fails is no outage yet."""
 SLOW_EVERY = 30.0
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
 
@@ -46,14 +52,17 @@ class Watch:
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
-        self._part = f"watching {judge.account}"
+        self._part = about_watch(judge.account)
         self._max_gap = max(10.0, 10 * poll_every)
-        self._ask = Asker(judge.rules)
-        self.history = History(want for rule in judge.rules for want in rule._wants)  # noqa: SLF001 - asked at load
+        self.history = History()
+        self._take_rules()
+        self._judging = asyncio.Lock()
+        """Held from asking the rules until their answers are committed: a reload must not come between."""
         self._snapshot = Snapshot({"details": []})
         self._info: AccountInfo | None = None
         self._info_due = 0.0
         self._info_why = ""
+        self._stranger: SourceError | None = None
         self.seen = 0.0
         self.ever_seen = False
         self._failures: list[SourceError] = []
@@ -62,20 +71,55 @@ class Watch:
         """How often each field was read and found malformed."""
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
-        self._eyes = next((rule.name for rule in judge.rules if rule.SEES_OUTAGE), "")
+        self._stamp: object = None
+        self._stamp_moved = 0.0
+        self._jumped = clock.jumped
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
         self._learning: asyncio.Task[None] | None = None
 
+    def _take_rules(self) -> None:
+        rules = self._judge.rules
+        self._ask = Asker(rules)
+        self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
+        eyes = [rule for rule in rules if rule.SEES_OUTAGE]
+        self._eyes = next((rule.name for rule in eyes), "")
+        self._frozen_after = min((after for rule in eyes if (after := getattr(rule, "frozen_after", 0.0))), default=inf)
+
     async def load(self, store: Store) -> None:
         """Take up what was remembered: alerts, and the past that the rules ask about."""
-        now = self._clock.now()
-        longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
-        points, seen = await store.recall(self.account, now - longest)
+        seen = await self._remember(store)
         self._clock.not_before(max(seen, 0.0))
-        self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
         await self._judge.load(self._clock.now())
         self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
+
+    async def _remember(self, store: Store) -> float:
+        """Fill the windows from the journal; when the account was last seen."""
+        longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+        points, seen = await store.recall(self.account, self._clock.now() - longest)
+        self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
+        return seen
+
+    @property
+    def alerts(self) -> Alerts:
+        """Its alerts as last committed."""
+        return self._judge.alerts
+
+    async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
+        """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen."""
+        await self._guarded(partial(self._use, rules, receivers, store))
+
+    async def _use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
+        async with self._judging:
+            before = self.history
+            self._judge.use(rules, receivers)
+            self._take_rules()
+            if self.history is not before:
+                await self._remember(store)
+            await self._judge.adopt(self._view())
+            if self._snapshot.fetched_at:
+                self.history.add(self._snapshot)
+                await self._look()
 
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
@@ -95,10 +139,10 @@ class Watch:
         await self._guarded(self._stay_blind)
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
+        self._mind_the_clock()
         try:
             if self._fenced:
-                await self._judge.load(self._clock.now())
-                self._fenced = False
+                await self._take_up_theirs()
             await turn()
         except Fenced:
             log.error("%s: somebody else has written its state; taking up theirs", self.account)  # noqa: TRY400 - known
@@ -109,12 +153,30 @@ class Watch:
         else:
             self._problems.clear(self._part)
 
+    async def _take_up_theirs(self) -> None:
+        """Another owner has written the state. What was seen meanwhile is judged by it, so that no value is lost."""
+        async with self._judging:
+            await self._judge.load(self._clock.now())
+            self._fenced = False
+            if self._snapshot.fetched_at:
+                await self._look()
+
+    def _mind_the_clock(self) -> None:
+        """The machine's clock was set ahead: nobody was blind for that long."""
+        self._clock.now()
+        ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
+        self.seen += ahead
+        self._stamp_moved += ahead
+
     async def _turn(self) -> None:
         if self._clock.now() >= self._info_due:
             self._info_due = self._clock.now() + INFO_EVERY
             self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
             if self._info is None:  # the limit is counted by user: first ask who it is, if that is soon known
                 await asyncio.wait({self._learning}, timeout=INFO_PATIENCE)
+        if self._stranger is not None:
+            await self._failed(self._stranger)
+            return
         try:
             async with asyncio.timeout(TURN_DEADLINE):
                 snapshot = await self._source.fetch()
@@ -136,6 +198,21 @@ class Watch:
             self._info_why = error.why
             return
         self._info_why = ""
+        await self._know(info)
+
+    async def _know(self, info: AccountInfo) -> None:
+        """Numbers of another account than before are not judged: they would end what is open, and begin nothing."""
+        pinned = self._judge.alerts.uid
+        if pinned and info.uid != pinned:
+            why = f"the key belongs to another account of OKX (uid {info.uid}, before {pinned})"
+            hint = "if that is meant, give [[accounts]] another name"
+            self._stranger = SourceError(f"{why}; {hint}", Remedy.SLOW, Severity.CRITICAL)
+            self._info_due = self._clock.now() + INFO_AGAIN
+            return
+        self._stranger = None
+        if not pinned:
+            async with self._judging:
+                await self._judge.note(uid=info.uid)
         if info != self._info:
             log.info("%s: uid %s, mode %s, may %s", self.account, info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
@@ -143,21 +220,43 @@ class Watch:
     async def _saw(self, snapshot: Snapshot) -> None:
         now = self._clock.now()
         snapshot.fetched_at = now
+        if self._is_frozen(snapshot, now):
+            self.seen = self._stamp_moved
+            await self._failed(SourceError(f"OKX's answers have not changed since {text.clock(self._stamp_moved)}"))
+            return
         if self._failures:
             log.info("%s: seen again; polls that failed: %d", self.account, len(self._failures))
             self._failures = []
         if now >= self._unknown_due:
             self._list_unknown(snapshot)
             self._unknown_due = now + INFO_EVERY
-        self._snapshot, self.seen, self.ever_seen = snapshot, now, True
-        self.history.add(snapshot)
-        view = View(self.account, now, snapshot, self.history, self._info, None, self._judge.alerts)
-        await self._judge.judge(self._ask(view), view, self._max_gap)
-        if _owes(snapshot) != self._judge.alerts.exposed:
-            await self._judge.note(exposed=_owes(snapshot), seen=now)
+        async with self._judging:
+            self._snapshot, self.seen, self.ever_seen = snapshot, now, True
+            self.history.add(snapshot)
+            await self._look()
+            if _owes(snapshot) != self._judge.alerts.exposed:
+                await self._judge.note(exposed=_owes(snapshot), seen=now)
         if new := snapshot.defects - self.defects.keys():
             log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
         self.defects.update(snapshot.defects)
+
+    def _is_frozen(self, snapshot: Snapshot, now: float) -> bool:
+        """Does the exchange repeat an old answer? Its `uTime` moves on a quiet account too."""
+        stamp = snapshot.raw.get("uTime")
+        if stamp != self._stamp or not stamp:
+            self._stamp, self._stamp_moved = stamp, now
+        return now - self._stamp_moved > self._frozen_after
+
+    def _view(self) -> View:
+        """All that there is to see: the last answer, and whether it is still true."""
+        outage = self._outage(self._failures[-1]) if self._failures else None
+        now = self._clock.now()
+        return View(self.account, now, self._snapshot, self.history, self._info, outage, self._judge.alerts)
+
+    async def _look(self) -> None:
+        """Ask the rules and judge what they say. While nothing is seen only those about blindness are asked."""
+        view = self._view()
+        await self._judge.judge(self._ask(view), view, self._max_gap)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:
@@ -175,15 +274,15 @@ class Watch:
 
     async def _stay_blind(self) -> None:
         """Judge that nothing is seen, and for how long by now."""
-        now, outage = self._clock.now(), self._outage(self._failures[-1])
-        view = View(self.account, now, self._snapshot, self.history, self._info, outage, self._judge.alerts)
-        await self._judge.judge(self._ask(view), view, self._max_gap)
+        async with self._judging:
+            await self._look()
 
     def _outage(self, error: SourceError) -> Outage:
         # A dead key is believed when it is said twice; that the exchange has frozen the account, at once.
         twice = len(self._failures) > 1 and self._failures[-2].severity >= error.severity
         severity = error.severity if twice or error.severity is Severity.EMERGENCY else Severity.OK
-        return Outage(self.seen, error.why, severity, never=not self.ever_seen)
+        stale_after = max(STALE_AFTER, 3 * self.poll_every)
+        return Outage(self.seen, error.why, severity, never=not self.ever_seen, stale_after=stale_after)
 
     def _patience(self, error: SourceError) -> float:
         """Seconds until the next poll."""
@@ -203,6 +302,11 @@ class Watch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
+
+
+def about_watch(account: str) -> str:
+    """The subject of riskbot's own alert that it stumbles over an account."""
+    return f"watching {account}"
 
 
 def _owes(snapshot: Snapshot) -> bool:

@@ -39,7 +39,13 @@ def load(
     problems = secrets.problems
     file = _sections(filled, problems)
     rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
-    problems += [*_absent(filled), *_doubles(filled), *_strangers(filled), *_bad_urls(filled, check_url)]
+    problems += [
+        *_absent(filled),
+        *_doubles(filled),
+        *_strangers(filled),
+        *_bad_fallbacks(filled),
+        *_bad_urls(filled, check_url),
+    ]
     if problems or file is None:
         raise ConfigError(located(path, source, problems))
     doubts = [*open_secrets(path, document), *unheard(file.receivers, rules)]
@@ -140,7 +146,7 @@ def _doubles(document: dict[str, Any]) -> Iterator[Loc]:
 
 
 def _strangers(document: dict[str, Any]) -> Iterator[Loc]:
-    """Rules that name an account or a receiver that is not there."""
+    """Rules that name an account or a receiver that is not there; receivers with such a fallback."""
     accounts = [account["name"] for _, account in tables(document, "accounts") if "name" in account]
     for key, found in (("accounts", accounts), ("receivers", named(document, "receivers"))):
         known = [str(word) for word in found]
@@ -149,6 +155,17 @@ def _strangers(document: dict[str, Any]) -> Iterator[Loc]:
             for j, word in enumerate(words if isinstance(words, list) else ()):
                 if known and word not in known:
                     yield Loc(("rules", i, key, j), no_such(key.removesuffix("s"), word, known))
+
+
+def _bad_fallbacks(document: dict[str, Any]) -> Iterator[Loc]:
+    receivers = named(document, "receivers")
+    for name, receiver in receivers.items():
+        words = receiver.get("fallback") if isinstance(receiver, dict) else None
+        for i, word in enumerate(words if isinstance(words, list) else ()):
+            if word == name:
+                yield Loc(("receivers", name, "fallback", i), "fallback: that is this receiver itself; name another")
+            elif word not in receivers:
+                yield Loc(("receivers", name, "fallback", i), no_such("receiver", word, [str(r) for r in receivers]))
 
 
 def _bad_urls(document: dict[str, Any], check_url: Callable[[str], None] | None) -> Iterator[Loc]:

@@ -91,6 +91,9 @@ class ReceiverSettings(_Section):
 
     url: SecretStr = Field(min_length=1, description="Any Apprise URL.")
     min_severity: TierName = Field("info", description="Only alerts that are at least so bad.")
+    fallback: tuple[str, ...] = Field((), description="Receivers that are told in its place while it can't be reached.")
+    fallback_after: Duration | None = Field(None, le=3600, description="How long it may fail until then.")
+    per_minute: int = Field(20, ge=1, le=600, description="Messages a minute that its service takes.")
 
     @property
     def severity(self) -> Severity:

@@ -11,7 +11,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from riskbot.model import Cause, Severity
+from riskbot.model import Cause, Event, Severity
+
+KEEP_LONG = 90 * 86400.0
+"""Seconds that events, and messages that were given up, are kept beyond the rest of the past."""
+
+
+QUIET = "@quiet"
+"""Where silences and acknowledgements are kept, as an account's value is. No account's name begins with @."""
 
 
 class StoreError(Exception):
@@ -51,14 +58,26 @@ class Step(Struct, frozen=True):
     maybe_sent: bool = False
 
 
+class Attempt(Struct, frozen=True):
+    """One try to send a message, or what a person did with it.
+
+    outcome: sent, failed, ambiguous, dead; by hand: again, dropped. A try that was cut off leaves only `maybe_sent`.
+    """
+
+    at: float
+    outcome: str
+    why: str = ""
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """One row of the outbox: one event for one receiver.
 
     id: `account/rule/subject-episode-seq@receiver`; the same event always gets the same id.
+    reminder: the how-manieth "still …" this is; 0: it tells something new.
     alert: `account/rule/subject`; per receiver at most one row of an alert is queued and one in flight.
     before, after: what the receiver was told and is now told (severities as it sees them, `OK`: nothing).
     covers: the steps this row replaced while it waited, oldest first.
-    tries, maybe_sent, error: the course of delivery. maybe_sent: a try may have arrived.
+    tries, maybe_sent, error: the course of delivery. maybe_sent: a try may have arrived. attempts: the newest tries.
     unsaved: told from memory, since the store could not write it.
     """
 
@@ -82,6 +101,8 @@ class Message(Struct, frozen=True, kw_only=True):
     maybe_sent: bool = False
     error: str = ""
     unsaved: bool = False
+    reminder: int = 0
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def urgency(self) -> Severity:
@@ -105,44 +126,65 @@ class Point(Struct, frozen=True):
 class Store(Protocol):
     """What a watch and its couriers need. Every backend passes the one contract suite in `tests/`."""
 
+    async def accounts(self) -> list[str]:
+        """All that has a value, by name; accounts, and what begins with @."""
+
     async def load(self, account: str) -> State:
         """The account's last committed value. Raises Unavailable."""
 
-    async def commit(self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]) -> int:
-        """Write value and messages, both or neither; give the new revision.
+    async def commit(
+        self,
+        account: str,
+        rev: int,
+        commit_id: str,
+        value: bytes,
+        messages: tuple[Message, ...] = (),
+        events: tuple[Event, ...] = (),
+    ) -> int:
+        """Write value, messages and events, all or nothing; give the new revision.
 
-        A row still queued for the same receiver and alert is superseded: the new row covers it. A message that is
-        already there (same id, same `at`) is left alone. Durable against power loss if there are messages, else
-        against a kill. Raises Fenced if the account is not at `rev`, Unavailable if it is not known whether it was
-        written.
+        A row still queued for the same receiver and alert is superseded: the new row covers it; so is a dead one. A
+        reminder is left out while any row of its alert waits, and overtaken it is not covered, only what it covers. A
+        message that is already there (same id, same `at`) is left alone, as is an event. Durable against power loss if
+        there are messages or events, else against a kill. Raises Fenced if the account is not at `rev`, Unavailable if
+        it is not known whether it was written.
         """
 
-    async def take(self, receiver: str, n: int, now: float, lease: float) -> list[Message]:
+    async def take(
+        self, receiver: str, n: int, now: float, lease: float, least: Severity = Severity.OK, account: str = ""
+    ) -> list[Message]:
         """Up to n due messages, most urgent first, leased until now + lease. Of one alert only its oldest.
 
+        least: only rows that are at least so urgent. account: only rows of that one; "": of all.
         A row whose lease ran out is due again with `maybe_sent` set: whoever held it may have sent it.
         """
 
     async def ack(self, message: Message, now: float) -> None:
         """It was sent: only now is it done."""
 
-    async def nack(self, message: Message, due_at: float, why: str, *, maybe_sent: bool) -> None:
+    async def nack(self, message: Message, now: float, due_at: float, why: str, *, maybe_sent: bool) -> None:
         """Not sent, or not known: queue it again, due at `due_at`.
 
         If a newer row of its alert was queued meanwhile, this one is superseded and covered by it instead.
         """
 
     async def dead(self, message: Message, now: float, why: str) -> None:
-        """It will never be sent. The row is kept for people to see."""
+        """It was given up. The row is kept for people to see, until the next row of its alert covers it.
+
+        If a newer row of its alert was queued meanwhile, this one is superseded and covered by it at once.
+        """
 
     async def release(self) -> None:
         """At start: every leased row is due again, `maybe_sent`; whoever held it is gone."""
 
-    async def next_due(self, receiver: str) -> float | None:
+    async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When the earliest queued row of a receiver is due or its lease ends, None: nothing waits."""
 
     async def outbox(self, states: tuple[str, ...]) -> list[tuple[str, Message]]:
-        """Rows with their state (queued, sending, sent, superseded, dead), newest first, for people to see."""
+        """Rows with their state (queued, sending, sent, superseded, dead, dropped), newest first, for people to see."""
+
+    async def history(self, since: float) -> list[Event]:
+        """Events since then, oldest first, for people to see."""
 
     async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
         """Append to the journal, for each account: values of the past, and when it was last seen."""
@@ -151,7 +193,10 @@ class Store(Protocol):
         """The journal since then, oldest first, with the last value before it for each series; and when last seen."""
 
     async def prune(self, before: float) -> None:
-        """Forget done rows and points older than that, but of each series its last point, and no row that waits."""
+        """Forget done rows and points older than that, but of each series its last point, and no row that waits.
+
+        Events and dead rows are kept for KEEP_LONG beyond that.
+        """
 
     async def close(self) -> None:
         """Write what is pending and let go."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from riskbot.store import Fenced, Message, Point, State
-from riskbot.store.outbox import QUEUED, SENDING, WAITING, Key, Outbox, Row, key
+from riskbot.model import Event, Severity
+from riskbot.store import KEEP_LONG, Fenced, Message, Point, State
+from riskbot.store.outbox import DEAD, SENDING, STANDING, WAITING, Key, Outbox, Place, Row, key, place
 
 
 class MemoryOutbox(Outbox):
@@ -13,59 +14,89 @@ class MemoryOutbox(Outbox):
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
-        self._waiting: dict[str, dict[tuple[str, str], Key]] = {QUEUED: {}, SENDING: {}}
+        self._standing: dict[Place, dict[Key, None]] = {}
         self._done: dict[Key, None] = {}
 
     def find(self, message: Message) -> Row | None:  # noqa: D102 - see Outbox
         return self.rows.get(key(message))
 
-    def queued(self, receiver: str, alert: str) -> Message | None:  # noqa: D102 - see Outbox
-        found = self._waiting[QUEUED].get((receiver, alert))
-        return None if found is None else self.rows[found].message
+    def standing(self, receiver: str, alert: str) -> list[Row]:  # noqa: D102 - see Outbox
+        rows = (self.rows[name] for name in self._standing.get((receiver, alert), ()))
+        return sorted(rows, key=lambda row: key(row.message)[::-1])
 
     def leased(self, receiver: str | None, until: float) -> list[Row]:  # noqa: D102 - see Outbox
-        rows = (self.rows[found] for found in self._waiting[SENDING].values())
-        return [row for row in rows if receiver in (None, row.message.receiver) and row.moment <= until]
+        return [row for row in self._waiting(receiver) if row.state == SENDING and row.moment <= until]
 
-    def due(self, receiver: str, n: int, now: float) -> list[Message]:  # noqa: D102 - see Outbox
+    def due(self, receiver: str, n: int, now: float, least: Severity, account: str) -> list[Message]:  # noqa: D102 - see Outbox
+        flying = self._flying(receiver)
         messages = [
-            self.rows[found].message
-            for place, found in self._waiting[QUEUED].items()
-            if place[0] == receiver and self.rows[found].moment <= now and place not in self._waiting[SENDING]
+            row.message
+            for row in self._waiting(receiver)
+            if row.moment <= now
+            and place(row.message) not in flying
+            and row.message.urgency >= least
+            and account in ("", row.message.account)
         ]
         return sorted(messages, key=lambda message: (-message.urgency, message.at, message.id))[:n]
 
     def put(self, row: Row) -> None:  # noqa: D102 - see Outbox
-        name, place = key(row.message), (row.message.receiver, row.message.alert)
-        self._leave(name, place)
+        name = key(row.message)
+        self._leave(name, place(row.message))
         self.rows[name] = row
-        if row.state in WAITING:
-            self._waiting[row.state][place] = name
-        else:
+        if row.state in STANDING:
+            self._standing.setdefault(place(row.message), {})[name] = None
+        if row.state not in WAITING:
             self._done[name] = None
 
-    def next_due(self, receiver: str) -> float | None:
+    def next_due(self, receiver: str, least: Severity) -> float | None:
         """When the first row of a receiver can be taken. A row behind one in flight waits for that one's lease."""
-        first = {**self._waiting[QUEUED], **self._waiting[SENDING]}
-        moments = (self.rows[found].moment for place, found in first.items() if place[0] == receiver)
+        flying = self._flying(receiver)
+        moments = (
+            flying.get(place(row.message), row.moment)
+            for row in self._waiting(receiver)
+            if row.message.urgency >= least
+        )
         return min(moments, default=None)
 
     def forget(self, names: Iterable[Key]) -> None:
         """Drop rows."""
         for name in [name for name in names if name in self.rows]:
-            message = self.rows[name].message
-            self._leave(name, (message.receiver, message.alert))
+            self._leave(name, place(self.rows[name].message))
             del self.rows[name]
 
     def done(self) -> list[Row]:
         """Rows that no longer wait, in the order in which they were done."""
         return [self.rows[name] for name in self._done]
 
-    def _leave(self, name: Key, place: tuple[str, str]) -> None:
+    def prune(self, before: float) -> None:
+        """Forget rows that were done before then, dead ones much later."""
+        patience = {DEAD: KEEP_LONG}
+        self.forget(key(row.message) for row in self.done() if row.moment < before - patience.get(row.state, 0.0))
+
+    def _waiting(self, receiver: str | None) -> Iterator[Row]:
+        """A receiver's queued and sending rows; None: everybody's."""
+        for (name, _), keys in self._standing.items():
+            if receiver in (None, name):
+                yield from (row for row in map(self.rows.__getitem__, keys) if row.state in WAITING)
+
+    def _flying(self, receiver: str) -> dict[Place, float]:
+        """Until when a row of an alert is in flight."""
+        return {place(row.message): row.moment for row in self._waiting(receiver) if row.state == SENDING}
+
+    def _leave(self, name: Key, where: Place) -> None:
         self._done.pop(name, None)
-        for places in self._waiting.values():
-            if places.get(place) == name:
-                del places[place]
+        names = self._standing.get(where, {})
+        names.pop(name, None)
+        if not names:
+            self._standing.pop(where, None)
+
+
+EventKey = tuple[float, str, str, str, int, int]
+
+
+def event_key(event: Event) -> EventKey:
+    """What tells events apart, and orders them: oldest first."""
+    return event.at, event.account, event.rule, event.subject, event.episode, event.seq
 
 
 def window(points: Iterable[Point], since: float) -> list[Point]:
@@ -83,54 +114,77 @@ def window(points: Iterable[Point], since: float) -> list[Point]:
 class MemoryStore:
     """The contract of `riskbot.store.Store` in dicts.
 
-    max_points: the journal forgets its oldest points beyond so many.
+    max_points, max_events: the oldest are forgotten beyond so many.
     """
 
-    def __init__(self, max_points: int = 1_000_000) -> None:
+    def __init__(self, max_points: int = 1_000_000, max_events: int = 10_000) -> None:
         self.states: dict[str, State] = {}
         self.rows = MemoryOutbox()
         self.points: dict[tuple[str, str, str, float], tuple[str, Point]] = {}
         self.seen: dict[str, float] = {}
-        self._max_points = max_points
+        self.events: dict[EventKey, Event] = {}
+        self._max_points, self._max_events = max_points, max_events
+
+    async def accounts(self) -> list[str]:
+        """All accounts that have a value, by name."""
+        return sorted(account for account, state in self.states.items() if state.value is not None)
 
     async def load(self, account: str) -> State:
         """The account's last committed value."""
         return self.states.get(account, State())
 
-    async def commit(self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]) -> int:
-        """Write value and messages; give the new revision. Raises Fenced."""
+    async def commit(
+        self,
+        account: str,
+        rev: int,
+        commit_id: str,
+        value: bytes,
+        messages: tuple[Message, ...] = (),
+        events: tuple[Event, ...] = (),
+    ) -> int:
+        """Write value, messages and events; give the new revision. Raises Fenced."""
         state = self.states.get(account, State())
         if state.rev and state.commit_id == commit_id:
             return state.rev
         if state.rev != rev:
             raise Fenced(f"account {account} is at revision {state.rev}, not {rev}: somebody else has written it")
         self.states[account] = State(value, rev + 1, commit_id)
+        self._remember(events)
         for message in messages:
             self.rows.add(message)
         return rev + 1
 
-    async def restore(self, account: str, rev: int, state: State, rows: list[Row]) -> int:
+    async def restore(
+        self, account: str, rev: int, state: State, rows: list[Row], events: tuple[Event, ...] = ()
+    ) -> int:
         """As `SqliteStore.restore`."""
         at = self.states.get(account, State()).rev
         if at != rev:
             raise Fenced(f"account {account} is at revision {at}, not {rev}: somebody else has written it")
         self.rows.restore(rows)
+        self._remember(events)
         if state.value is None:
             return rev
         self.states[account] = State(state.value, rev + 1, state.commit_id)
         return rev + 1
 
-    async def take(self, receiver: str, n: int, now: float, lease: float) -> list[Message]:
+    async def touched(self) -> bool:
+        """Nobody else can write here."""
+        return False
+
+    async def take(
+        self, receiver: str, n: int, now: float, lease: float, least: Severity = Severity.OK, account: str = ""
+    ) -> list[Message]:
         """Up to n due messages, leased until now + lease."""
-        return self.rows.take(receiver, n, now, lease)
+        return self.rows.take(receiver, n, now, lease, least, account)
 
     async def ack(self, message: Message, now: float) -> None:
         """It was sent."""
         self.rows.ack(message, now)
 
-    async def nack(self, message: Message, due_at: float, why: str, *, maybe_sent: bool) -> None:
+    async def nack(self, message: Message, now: float, due_at: float, why: str, *, maybe_sent: bool) -> None:
         """Queue it again."""
-        self.rows.nack(message, due_at, why, maybe_sent=maybe_sent)
+        self.rows.nack(message, now, due_at, why, maybe_sent=maybe_sent)
 
     async def dead(self, message: Message, now: float, why: str) -> None:
         """It will never be sent."""
@@ -140,13 +194,17 @@ class MemoryStore:
         """Every leased row is due again."""
         self.rows.release()
 
-    async def next_due(self, receiver: str) -> float | None:
+    async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When `take` has something, None: nothing waits."""
-        return self.rows.next_due(receiver)
+        return self.rows.next_due(receiver, least)
 
     async def outbox(self, states: tuple[str, ...]) -> list[tuple[str, Message]]:
         """Rows with their state, newest first."""
         return [(row.state, row.message) for row in reversed(self.rows.rows.values()) if row.state in states]
+
+    async def history(self, since: float) -> list[Event]:
+        """Events since then, oldest first."""
+        return sorted((event for event in self.events.values() if event.at >= since), key=event_key)
 
     async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
         """Append to the journal."""
@@ -171,11 +229,18 @@ class MemoryStore:
         return [(account, points, seen[account]) for account, points in entries.items()]
 
     async def prune(self, before: float) -> None:
-        """Forget old done rows, and points that no window from `before` on can need."""
-        self.rows.forget(key(row.message) for row in self.rows.done() if row.moment < before)
+        """Forget old done rows and events, and points that no window from `before` on can need."""
+        self.rows.prune(before)
+        self.events = {name: event for name, event in self.events.items() if event.at >= before - KEEP_LONG}
         accounts = {account for account, _ in self.points.values()}
         kept = {account: (await self.recall(account, before))[0] for account in accounts}
         self.points = {(a, p.field, p.ccy, p.at): (a, p) for a, points in kept.items() for p in points}
 
     async def close(self) -> None:
         """Nothing is pending."""
+
+    def _remember(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.events.setdefault(event_key(event), event)
+        while len(self.events) > self._max_events:
+            del self.events[next(iter(self.events))]

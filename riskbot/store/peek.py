@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from riskbot.model import Alerts
-from riskbot.store import Message, StoreError
-from riskbot.store.sqlite import SqliteOutbox
-from riskbot.store.sqlite_file import explained
+from riskbot.model import Alerts, Event, Quiet
+from riskbot.store import QUIET, Message
+from riskbot.store import sqlite_past as past
+from riskbot.store.sqlite_file import owner
+from riskbot.store.sqlite_outbox import SqliteOutbox
+from riskbot.store.visit import visit
 
 
-def peek(path: Path, states: tuple[str, ...]) -> tuple[dict[str, Alerts], list[tuple[str, Message]]]:
-    """Each account's alerts, and the outbox rows in these states, newest first; of one moment. Raises StoreError."""
-    with explained(path):
-        if not path.exists():
-            hint = "riskbot makes it when it runs; a service's lies in its $STATE_DIRECTORY, set that here too"
-            raise StoreError(f"{path}: not there yet; {hint}")
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=2.0, isolation_level=None)) as db:
-            db.execute("BEGIN")  # so that both are read of one moment
-            values = db.execute("SELECT account, value FROM accounts ORDER BY account").fetchall()
-            alerts = {account: msgspec.json.decode(value, type=Alerts) for account, value in values}
-            return alerts, SqliteOutbox(db).newest(states)
+class Look(Struct, frozen=True):
+    """What a database holds at one moment.
+
+    alerts, seen: of each account, its alerts and when it was last seen, as written every few seconds.
+    rows: messages with their state, newest first. events: oldest first. pid: the riskbot that runs on it, 0: none.
+    quiet: silences and acknowledgements, also those that are over.
+    """
+
+    alerts: dict[str, Alerts]
+    seen: dict[str, float]
+    rows: list[tuple[str, Message]]
+    events: list[Event]
+    pid: int
+    quiet: Quiet = Quiet()
+
+
+def look(path: Path, states: tuple[str, ...]) -> Look:
+    """All of it, and of the outbox the rows in these states. Raises StoreError."""
+    with visit(path, writing=False) as db:
+        values = dict(db.execute("SELECT account, value FROM accounts ORDER BY account").fetchall())
+        quiet = msgspec.json.decode(values.pop(QUIET, b"{}"), type=Quiet)
+        mine = {name: value for name, value in values.items() if not name.startswith("@")}
+        alerts = {account: msgspec.json.decode(value, type=Alerts) for account, value in mine.items()}
+        rows, events = SqliteOutbox(db).newest(states), past.history(db, 0.0)
+        return Look(alerts, past.seen(db), rows, events, owner(path), quiet)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ from msgspec import MsgspecError
 from riskbot.store import Broken, StoreError, Unavailable
 
 T = TypeVar("T")
+
+GLANCE = 0.05
+"""Seconds after which whoever only looked at the lock has long let go of it."""
 
 APPLICATION_ID = 0x7269736B  # "risk": tells our files from other programs' databases
 
@@ -121,7 +125,7 @@ def acquire(path: Path) -> int:
     """The lock of a database, as a file descriptor: closing it, or the end of the process, gives it back."""
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(lock)
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
     except BlockingIOError:
@@ -134,6 +138,30 @@ def acquire(path: Path) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _flock(lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(GLANCE)  # perhaps somebody only looks (see `owner`)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def owner(path: Path) -> int:
+    """The process that has the lock of a database; 0: none has, or it has just begun."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.pread(lock, 20, 0) or 0)
+    else:
+        return 0
+    finally:
+        os.close(lock)
 
 
 def _open(path: Path, migrations: Sequence[str], busy_timeout: float, *, set_aside: bool) -> Connection:
@@ -152,7 +180,7 @@ def _connect(path: Path, migrations: Sequence[str], busy_timeout: float, *, thor
     try:
         if thorough:
             _check_pages(db)
-        _check_owner(db, path, len(migrations))
+        check_owner(db, path, len(migrations))
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA journal_size_limit = 16777216")  # a burst's log is cut back to 16 MiB
         _migrate(db, migrations)
@@ -170,7 +198,7 @@ def _check_pages(db: Connection) -> None:
         raise error
 
 
-def _check_owner(db: Connection, path: Path, known: int) -> None:
+def check_owner(db: Connection, path: Path, known: int) -> None:
     """Refuse other programs' databases and newer riskbots'."""
     ((owner,), (version,)) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -1,14 +1,14 @@
 """A store that outlives the trouble of the one it stands on: watching goes on and alerts are told from memory.
 
-It keeps a mirror of all that waits to be sent, and of each account's value. While the primary is well, every call
-goes to the primary first and then into the mirror. From its first failure on, everything happens in the mirror alone;
-`heal`, called now and then, writes what changed meanwhile back, whole accounts at a time.
+It keeps a mirror of all that waits to be sent or was given up, and of each account's value. While the primary is well,
+every call goes to the primary first and then into the mirror. From its first failure on, everything happens in the
+mirror alone; `heal`, called now and then, writes what changed meanwhile back, whole accounts at a time.
 
 Laws:
 1. No call but `heal`'s own fails because of the primary; only Fenced is passed on.
 2. What the primary had queued when it broke is sent from the mirror; what was sent from the mirror is not sent again.
 3. Messages committed in trouble are marked `unsaved`, until they are saved.
-4. The trouble is told: `failing`, `since`, and `on_change` at its beginning and its end.
+4. The trouble can be seen: `failing` and `since`.
 5. A watch never sees Fenced because of the trouble: it is given revisions of its own.
 6. Nothing is deleted: a damaged file is moved aside by `reopen`, and the new one is given all that the mirror knows.
 """
@@ -22,28 +22,13 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from riskbot.model import Event, Severity
 from riskbot.store import Broken, Fenced, Message, Point, State, Store, StoreError, Unavailable
-from riskbot.store.memory import MemoryStore, window
-from riskbot.store.outbox import (
-    SENDING,
-    SENT,
-    STATES,
-    SUPERSEDED,
-    WAITING,
-    Outbox,
-    Row,
-    cover,
-    key,
-    queued,
-)
+from riskbot.store.memory import event_key, window
+from riskbot.store.mirror import KNOWN, Mirror
+from riskbot.store.outbox import SENDING, STATES, WAITING, Outbox, Row, key
 
 T = TypeVar("T")
-
-MAX_POINTS = 200_000
-"""Points of the journal that are kept in memory while the store fails; about 50 MB."""
-
-MAX_DONE = 10_000
-"""Messages done in memory that are remembered to be written down later."""
 
 LAST_TRY = 2.0
 """Seconds that `close` spends on bringing a failing store up to date."""
@@ -52,11 +37,16 @@ LAST_TRY = 2.0
 class Primary(Store, Protocol):
     """A store that can be brought up to date after an outage."""
 
-    async def restore(self, account: str, rev: int, state: State, rows: list[Row]) -> int:
-        """Write an account's value (None: leave it) and rows exactly as they stand, all or nothing; give the revision.
+    async def restore(
+        self, account: str, rev: int, state: State, rows: list[Row], events: tuple[Event, ...] = ()
+    ) -> int:
+        """Write an account's value (None: leave it), rows exactly as they stand, and events, all or nothing.
 
-        Raises Fenced if the account is not at `rev`, Unavailable.
+        Gives the revision. Raises Fenced if the account is not at `rev`, Unavailable.
         """
+
+    async def touched(self) -> bool:
+        """Has another program written since this was last asked? At first: perhaps. Raises Unavailable."""
 
 
 class SurvivingStore:
@@ -64,7 +54,6 @@ class SurvivingStore:
 
     primary: None if it could not be opened; `reason` then says why, for people.
     reopen: opens the primary anew, moving a damaged file aside (`SqliteStore.reopen`). Raises StoreError.
-    on_change: called with `failing` when trouble begins and when it is over.
 
     failing: what is wrong, for people; None: all is well. since: the moment when the trouble was first seen, as far
     as is known (seconds since 1970; 0: not known).
@@ -74,15 +63,13 @@ class SurvivingStore:
         self,
         primary: Primary | None,
         reopen: Callable[[], Awaitable[Primary]] | None = None,
-        on_change: Callable[[str | None], None] | None = None,
         reason: str = "the store could not be opened",
     ) -> None:
         self.failing: str | None = None if primary else reason
         self.since = 0.0
         self._primary = primary
         self._reopen = reopen
-        self._on_change = on_change
-        self._mirror = MemoryStore(MAX_POINTS)
+        self._mirror = Mirror()
         self._now = 0.0  # the newest moment that a caller spoke of
         self._released = False  # the primary has no rows in flight from an earlier process
         self._readable = True  # worth asking a failing primary
@@ -91,6 +78,11 @@ class SurvivingStore:
         self._known: dict[str, int] = {}  # the primary's revision as last seen
         self._ahead: dict[str, int] = {}  # the watch's revision less the primary's
         self._tried: dict[str, str] = {}  # the commit last tried on the primary
+
+    async def accounts(self) -> list[str]:
+        """All accounts that have a value, by name, from wherever they are known."""
+        theirs = await self._read(lambda store: store.accounts()) or []
+        return sorted({*theirs, *await self._mirror.accounts()})
 
     async def load(self, account: str) -> State:
         """The account's last committed value; without a primary that can be read, what memory has."""
@@ -101,33 +93,45 @@ class SurvivingStore:
             await self._load_in_trouble(account)
         return self._mirror.states[account]
 
-    async def commit(self, account: str, rev: int, commit_id: str, value: bytes, messages: tuple[Message, ...]) -> int:
-        """Write value and messages, in the primary or, marked `unsaved`, in memory. Raises Fenced."""
+    async def commit(
+        self,
+        account: str,
+        rev: int,
+        commit_id: str,
+        value: bytes,
+        messages: tuple[Message, ...] = (),
+        events: tuple[Event, ...] = (),
+    ) -> int:
+        """Write value, messages and events, in the primary or, messages marked `unsaved`, in memory. Raises Fenced."""
         ahead = self._ahead.get(account, 0)
         if self.failing is None:
             self._tried[account] = commit_id
             with suppress(_Down):
-                at = await self._ask(lambda store: store.commit(account, rev - ahead, commit_id, value, messages))
+                at = await self._ask(
+                    lambda store: store.commit(account, rev - ahead, commit_id, value, messages, events)
+                )
                 self._known[account] = at
                 self._committed(account, State(value, at + ahead, commit_id), messages)
                 return at + ahead
         self._mirror.states.setdefault(account, State(rev=rev))
         unsaved = tuple(replace(message, unsaved=True) for message in messages)
         self._changed |= {account, *(message.account for message in messages)}
-        return await self._mirror.commit(account, rev, commit_id, value, unsaved)
+        return await self._mirror.commit(account, rev, commit_id, value, unsaved, events)
 
-    async def take(self, receiver: str, n: int, now: float, lease: float) -> list[Message]:
+    async def take(
+        self, receiver: str, n: int, now: float, lease: float, least: Severity = Severity.OK, account: str = ""
+    ) -> list[Message]:
         """Up to n due messages, from the primary or the mirror."""
         self._now = max(self._now, now)
         rows = self._mirror.rows
         if self.failing is None:
             with suppress(_Down):
-                taken = await self._ask(lambda store: store.take(receiver, n, now, lease))
+                taken = await self._ask(lambda store: store.take(receiver, n, now, lease, least, account))
                 rows.expire(receiver, now)
                 rows.restore(Row(message, SENDING, now + lease) for message in taken)
                 self._forget_done()
                 return taken
-        taken = rows.take(receiver, n, now, lease)
+        taken = rows.take(receiver, n, now, lease, least, account)
         self._changed |= {message.account for message in taken}
         return taken
 
@@ -137,17 +141,18 @@ class SurvivingStore:
 
         def sent(rows: Outbox) -> None:
             if self.failing is not None and rows.find(message) is None:
-                rows.put(Row(message, SENT, now))  # taken before there was a mirror of it
+                rows.put(Row(message, SENDING, now))  # taken before there was a mirror of it
             rows.ack(message, now)
 
         await self._judge(message, lambda store: store.ack(message, now), sent)
 
-    async def nack(self, message: Message, due_at: float, why: str, *, maybe_sent: bool) -> None:
+    async def nack(self, message: Message, now: float, due_at: float, why: str, *, maybe_sent: bool) -> None:
         """Queue it again."""
+        self._now = max(self._now, now)
         await self._judge(
             message,
-            lambda store: store.nack(message, due_at, why, maybe_sent=maybe_sent),
-            lambda rows: rows.nack(message, due_at, why, maybe_sent=maybe_sent),
+            lambda store: store.nack(message, now, due_at, why, maybe_sent=maybe_sent),
+            lambda rows: rows.nack(message, now, due_at, why, maybe_sent=maybe_sent),
         )
 
     async def dead(self, message: Message, now: float, why: str) -> None:
@@ -160,15 +165,15 @@ class SurvivingStore:
     async def release(self) -> None:
         """At start: what an earlier process left is due again, and is mirrored, so that no trouble can silence it."""
         self._released = await self._save(lambda store: store.release())
-        self._learn(await self._read(lambda store: store.outbox(WAITING)) or [])
+        self._learn(await self._read(lambda store: store.outbox(KNOWN)) or [])
         self._mirror.rows.release()
 
-    async def next_due(self, receiver: str) -> float | None:
+    async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When `take` has something, None: nothing waits."""
         if self.failing is None:
             with suppress(_Down):
-                return await self._ask(lambda store: store.next_due(receiver))
-        return self._mirror.rows.next_due(receiver)
+                return await self._ask(lambda store: store.next_due(receiver, least))
+        return self._mirror.rows.next_due(receiver, least)
 
     async def outbox(self, states: tuple[str, ...]) -> list[tuple[str, Message]]:
         """Rows with their state, newest first: the primary's if it can be read, and what memory knows better."""
@@ -180,6 +185,13 @@ class SurvivingStore:
         rows |= {name: (row.state, row.message) for name, row in self._mirror.rows.rows.items()}
         chosen = [row for row in rows.values() if row[0] in states]
         return sorted(chosen, key=lambda row: row[1].at, reverse=True)
+
+    async def history(self, since: float) -> list[Event]:
+        """Events since then, oldest first, from wherever they are known."""
+        theirs = await self._read(lambda store: store.history(since)) or []
+        ours = await self._mirror.history(since)
+        events = {event_key(event): event for event in (*ours, *theirs)}
+        return [events[name] for name in sorted(events)]
 
     async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
         """Append to the journal, or to its newest part in memory."""
@@ -195,8 +207,8 @@ class SurvivingStore:
 
     async def prune(self, before: float) -> None:
         """Forget what is old."""
-        if not await self._save(lambda store: store.prune(before)):
-            await self._mirror.prune(before)
+        await self._save(lambda store: store.prune(before))
+        await self._mirror.prune(before)
 
     async def close(self) -> None:
         """Bring a failing primary up to date if that works at once, and let go."""
@@ -208,8 +220,13 @@ class SurvivingStore:
             await self._primary.close()
 
     async def heal(self, now: float) -> None:
-        """If there is trouble, try to end it. To be called every few seconds; raises nothing."""
+        """To be called every few seconds: try to end the trouble; if there is none, see what people did.
+
+        Raises nothing.
+        """
         self._now = max(self._now, now)
+        if self.failing is None:
+            await self._notice_hands()
         if self.failing is None or self._healing:
             return
         self.since = self.since or now
@@ -260,11 +277,6 @@ class SurvivingStore:
     def _fail(self, why: str) -> None:
         if self.failing is None:
             self.failing, self.since = why, self._now
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._on_change is not None:
-            self._on_change(self.failing)
 
     # The mirror.
 
@@ -304,35 +316,18 @@ class SurvivingStore:
             verdict(self._mirror.rows)
             self._forget_done()
 
-    def _forget_done(self) -> None:
-        """While all is well the primary remembers what is done; in trouble the mirror must, within bounds.
-
-        Only rows the primary never had are given up: the others would be sent again after the healing.
-        """
-        done = self._mirror.rows.done()
-        if self.failing is not None:
-            surplus = max(0, len(done) - MAX_DONE)
-            done = [row for row in done if row.message.unsaved][:surplus] if surplus else []
-        self._mirror.rows.forget(key(row.message) for row in done)
+    async def _notice_hands(self) -> None:
+        """A person may have queued a message again or dropped it (`hand.py`): memory must not know it better."""
+        with suppress(_Down):
+            if await self._ask(lambda store: store.touched()):
+                self._learn(await self._ask(lambda store: store.outbox(KNOWN)))
+                self._forget_done()
 
     def _learn(self, theirs: list[tuple[str, Message]]) -> None:
-        """Mirror what waits in the primary, given newest first."""
-        mine = self._mirror.rows
-        told = {_alert(row.message) for row in mine.rows.values() if row.state in {*WAITING, SENT}}
-        for state, message in reversed(theirs):
-            if mine.find(message) is not None:
-                continue
-            if _alert(message) in told:
-                self._overtake(message)
-            else:
-                mine.put(Row(message, state, message.due_at))
+        self._changed |= self._mirror.learn(theirs)
 
-    def _overtake(self, message: Message) -> None:
-        """A row that waited unknown, while memory had news of its alert: never an old level after a new one."""
-        self._changed.add(message.account)
-        self._mirror.rows.put(Row(message, SUPERSEDED, message.at))
-        if newer := self._mirror.rows.queued(*_alert(message)):
-            self._mirror.rows.put(queued(cover(newer, message)))
+    def _forget_done(self) -> None:
+        self._mirror.forget_done(well=self.failing is None)
 
     # Healing.
 
@@ -353,7 +348,7 @@ class SurvivingStore:
         if not self._released:
             await store.release()
             self._released = True
-        self._learn(await store.outbox(WAITING))
+        self._learn(await store.outbox(KNOWN))
         while self._changed or self._mirror.seen:
             await self._mend_all(store)
             await self._replay(store)
@@ -394,10 +389,11 @@ class SurvivingStore:
             await self._let_go(store, account, theirs)
             return
         mine = self._mirror.states.get(account, State())
-        rows = self._rows_of(account)
+        rows, events = self._mirror.rows_of(account), self._mirror.events_of(account)
         self._known[account], self._tried[account] = theirs.rev, mine.commit_id
-        rev = await store.restore(account, theirs.rev, mine, [_saved(row) for row in rows])
+        rev = await store.restore(account, theirs.rev, mine, [_saved(row) for row in rows], events)
         self._known[account] = rev
+        self._mirror.forget_events(events)
         if account in self._mirror.states:  # else nobody holds a revision of it
             self._ahead[account] = mine.rev - rev
         for row in rows:
@@ -411,28 +407,21 @@ class SurvivingStore:
 
     async def _let_go(self, store: Primary, account: str, theirs: State) -> None:
         """Another owner judges this account now, and tells what is to be told; only what was done is noted."""
-        rows = self._rows_of(account)
+        rows = self._mirror.rows_of(account)
         done = [row for row in rows if row.state not in WAITING and not row.message.unsaved]
         await store.restore(account, theirs.rev, State(), done)
         self._mirror.rows.forget(key(row.message) for row in rows)
+        self._mirror.forget_events(self._mirror.events_of(account))
         held = self._mirror.states.pop(account, State()).rev
         self._known[account], self._ahead[account] = theirs.rev, held + 1  # what the watch holds is now Fenced
-
-    def _rows_of(self, account: str) -> list[Row]:
-        return [row for row in self._mirror.rows.rows.values() if row.message.account == account]
 
     def _recovered(self) -> None:
         self.failing, self.since = None, 0.0
         self._forget_done()
-        self._tell()
 
 
 class _Down(Exception):  # noqa: N818 - no error, but the turn to the mirror
     """The primary failed, and this was noted."""
-
-
-def _alert(message: Message) -> tuple[str, str]:
-    return message.receiver, message.alert
 
 
 def _saved(row: Row) -> Row:

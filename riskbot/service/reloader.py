@@ -1,0 +1,75 @@
+"""A changed rules file, taken up while riskbot runs. A bad one never replaces a good one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from riskbot.health import Problem
+from riskbot.service import Bundle, Service
+from riskbot.service.clock import steady
+from riskbot.settings import ConfigError
+
+log = logging.getLogger("riskbot")
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks at the file. One that changes is read when it has stayed the same for one look."""
+
+Stamp = tuple[int, int, int]
+
+
+class Reloader:
+    """Reads the rules file anew when it has changed or somebody asks (SIGHUP), and hands it to the service whole.
+
+    read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
+    that is told until a good one comes.
+    """
+
+    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service) -> None:
+        self._path, self._read, self._service = path, read, service
+        self._asked = asyncio.Event()
+        self._used = self._looked = self._stamp()
+
+    def ask(self) -> None:
+        """Read it now, changed or not."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await steady(self._turn, "reloader", self._service.clock)
+
+    async def _turn(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), LOOK_EVERY)
+        stamp = self._stamp()
+        settled = stamp == self._looked and stamp != self._used
+        self._looked = stamp
+        if self._asked.is_set() or settled:
+            self._asked.clear()
+            self._used = stamp
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Validate all of it; only then use it."""
+        now, problems = self._service.clock.now(), self._service.problems
+        try:
+            bundle = await asyncio.to_thread(self._read)
+        except ConfigError as error:
+            more = len(error.problems) - 1
+            why = f"{error.problems[0]}{f' (and {more} more)' if more else ''}; the rules from before stay in force"
+            log.error("%s can't be used: %s", self._path.name, why)  # noqa: TRY400 - known
+            problems.fail(self._path.name, Problem(now, why, 0.0, 0.0))
+            return
+        await self._service.apply(bundle)
+        problems.clear(self._path.name)
+        log.info("%s: taken up", self._path.name)
+
+    def _stamp(self) -> Stamp | None:
+        try:
+            found = self._path.stat()
+        except OSError:  # it is told what is wrong when it is read
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
