@@ -116,6 +116,17 @@ async def test_a_message_that_is_refused_again_and_again_is_given_up() -> None:
     assert titles(post)[20:] == ["WARNING · main · 2 alerts"]
 
 
+async def test_tries_that_failed_otherwise_are_no_refusals() -> None:
+    failed, refused = Verdict(Outcome.RETRY, "HTTP 503"), Verdict(Outcome.PERMANENT, "HTTP 400")
+    post = Post(*[failed] * 12, refused, refused)
+    await post.write()
+    for _ in range(13):
+        await post.carry()
+        post.hands.turn(400)
+    ((state, message),) = await post.rows()
+    assert (state, message.tries) == ("queued", 13)
+
+
 async def test_a_message_that_is_taken_as_plain_text_is_sent() -> None:
     post = Post(Verdict(Outcome.PERMANENT, "400"), Verdict(Outcome.SENT))
     await post.write()

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from riskbot import delivery, engine
 from riskbot.builtin.rules import Threshold
 from riskbot.delivery import Receiver
-from riskbot.model import Alert, Alerts, Event, Reading, Severity, View
+from riskbot.model import Alert, Alerts, Reading, Severity, View
 from riskbot.notify import Outcome
 from riskbot.service.courier import Courier
 from riskbot.service.judge import Judge
@@ -163,14 +163,14 @@ def _i2(patch: pytest.MonkeyPatch) -> None:
 
 
 def _i3(patch: pytest.MonkeyPatch) -> None:
-    """That an alert is over is told to the first receiver, and taken for told to all."""
-    word = delivery._word
+    """A fall is told as what was told before."""
+    message = delivery._message
 
-    def once(receiver: Receiver, receivers: Any, rule: Any, event: Event, *rest: Any) -> Any:
-        said = word(receiver, receivers, rule, event, *rest)
-        return None if receiver.name == "mail" and not event.after else said
+    def as_before(event: Any, receiver: Any, before: Severity, word: Any, words: Any) -> Message:
+        told = message(event, receiver, before, word, words)
+        return replace(told, after=before) if Severity.OK < word.level < before else told
 
-    patch.setattr(delivery, "_word", once)
+    patch.setattr(delivery, "_message", as_before)
 
 
 def _i4(patch: pytest.MonkeyPatch) -> None:

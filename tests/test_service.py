@@ -369,6 +369,20 @@ async def test_a_bad_file_keeps_the_old_rules_and_is_told_until_a_good_one_comes
     assert "rules.toml" not in service.problems
 
 
+async def test_a_receiver_that_can_not_be_made_leaves_all_as_it_was(town: Town, file: Desk) -> None:
+    reloader, service = await file.open(), town.service
+    making: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    making.set_exception(ValueError("no such service"))
+    bundle, courier = service.bundle, service.couriers["phone"]
+    moved = replace(town.bundle([BLIND]), addresses={"phone": "elsewhere"}, notifier=lambda _: making)
+    reloader._read = lambda: moved
+    await reloader.reload()
+    assert service.bundle is bundle
+    assert service.couriers["phone"] is courier
+    await town.until(town.titles)
+    assert "ValueError; the rules from before stay in force" in town.posts["phone"].sent[0].body
+
+
 async def test_a_file_that_changed_is_read_when_it_has_settled(
     town: Town, file: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

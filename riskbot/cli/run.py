@@ -80,6 +80,7 @@ async def watch(config: Config, path: Path, redactor: Redactor) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, _end, stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:

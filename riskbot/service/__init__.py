@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Health, Problems
@@ -117,8 +118,12 @@ class Service:
             await self._end()
 
     async def apply(self, bundle: Bundle) -> None:
-        """Go over to another bundle. What is the same in both goes on as if nothing had happened."""
-        old, self.bundle = self.bundle, bundle
+        """Go over to another bundle. What is the same in both goes on as if nothing had happened.
+
+        Raises what a notifier raises that can't be made; then nothing has changed.
+        """
+        ready = await self._made_notifiers(bundle)
+        old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
         await self._journal.write()  # new windows are filled from there
         await self._hire(bundle.receivers)
         kept = {account.name for account in bundle.accounts if account in old.accounts}
@@ -181,6 +186,14 @@ class Service:
             courier.address = addresses.get(receiver.name)
             self.couriers[receiver.name] = courier
             self._start(courier, courier.run())
+
+    async def _made_notifiers(self, bundle: Bundle) -> dict[str, asyncio.Future[Notifier]]:
+        """Those for receivers that are new or have moved."""
+        here = {name: courier.address for name, courier in self.couriers.items()}
+        moved = [name for name, address in bundle.addresses.items() if here.get(name) != address]
+        making: dict[str, asyncio.Future[Notifier]] = {n: asyncio.ensure_future(bundle.notifier(n)) for n in moved}
+        await asyncio.gather(*making.values())
+        return making
 
     async def _take_leave(self, old: Bundle) -> None:
         """Receivers that are gone from the file with messages they were not sent: their fallbacks are told instead."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -130,6 +131,7 @@ class Courier:
         self._paused: _Pause | None = None
         self._failing = ""
         self._refused_at: float | None = None
+        self._refusals: Counter[str] = Counter()
         self._alone: dict[str, str] = {}
         """Alerts with a message that was refused, and their account: what may be bad is not put among the good."""
 
@@ -265,6 +267,7 @@ class Courier:
         for message in messages:
             await self._store.ack(message, self._clock.now())
             self._alone.pop(message.alert, None)
+            self._refusals.pop(message.alert, None)
             log.info("told %s: %s", self.receiver, message.title)
         self._works()
 
@@ -303,11 +306,13 @@ class Courier:
     async def _refused(self, message: Message, verdict: Verdict) -> None:
         """One message is not taken: told to all, this receiver included, whatever else it takes."""
         now = self._clock.now()
-        if message.tries + 1 < REFUSED_TRIES:
+        self._refusals[message.alert] += 1
+        if self._refusals[message.alert] < REFUSED_TRIES:
             self._alone[message.alert] = message.account
             await self._store.nack(message, now, now + REFUSED_EVERY, verdict.why, maybe_sent=False)
         else:
             self._alone.pop(message.alert, None)
+            del self._refusals[message.alert]
             await self._store.dead(message, now, verdict.why)
         log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title)
         why = f"refused ({verdict.why}): {message.title}"

@@ -54,18 +54,22 @@ class Reloader:
 
     async def reload(self) -> None:
         """Validate all of it; only then use it."""
-        now, problems = self._service.clock.now(), self._service.problems
         try:
-            bundle = await asyncio.to_thread(self._read)
+            await self._service.apply(await asyncio.to_thread(self._read))
         except ConfigError as error:
             more = len(error.problems) - 1
-            why = f"{error.problems[0]}{f' (and {more} more)' if more else ''}; the rules from before stay in force"
-            log.error("%s can't be used: %s", self._path.name, why)  # noqa: TRY400 - known
-            problems.fail(self._path.name, Problem(now, why, 0.0, 0.0))
-            return
-        await self._service.apply(bundle)
-        problems.clear(self._path.name)
-        log.info("%s: taken up", self._path.name)
+            self._refused(f"{error.problems[0]}{f' (and {more} more)' if more else ''}")
+        except Exception as error:  # a mistake of riskbot or of a plugin: the old rules must go on
+            log.exception("%s can't be used", self._path.name)
+            self._refused(type(error).__name__)
+        else:
+            self._service.problems.clear(self._path.name)
+            log.info("%s: taken up", self._path.name)
+
+    def _refused(self, why: str) -> None:
+        log.error("%s can't be used; the rules from before stay in force: %s", self._path.name, why)
+        told = f"{why}; the rules from before stay in force"
+        self._service.problems.fail(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))
 
     def _stamp(self) -> Stamp | None:
         try:
