@@ -7,6 +7,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
+from pydantic import Field
 
 from riskbot.delivery import about_receiver
 from riskbot.model import Event, Reading, Severity, View
@@ -30,8 +31,8 @@ _WORDS = (
 class Health(Rule, kind="health"):
     """What it measures is a severity already. Made by the service, not written in a rules file."""
 
-    names: tuple[str, ...] = ()
-    """Of the receivers and accounts that there are."""
+    names: tuple[str, ...] = Field((), exclude=True)
+    """Of the receivers and accounts that there are. It judges alike whatever they are."""
 
     def ladder(self) -> Ladder:
         """A tier for each severity."""

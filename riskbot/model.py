@@ -248,7 +248,7 @@ class Silence(Struct, frozen=True, omit_defaults=True):
 
 
 class Acknowledgement(Struct, frozen=True):
-    """Somebody knows of this episode: no reminders until then, unless it gets worse than `level`."""
+    """Somebody knows of this episode: no reminders until then. That it gets worse than `level` or `peak` voids it."""
 
     account: str
     rule: str
@@ -256,11 +256,13 @@ class Acknowledgement(Struct, frozen=True):
     episode: int
     level: Severity
     until: float
+    peak: Severity = Severity.EMERGENCY
 
     def quiets(self, event: Event) -> bool:
         """Is that reminder one that nobody needs?"""
         mine = (self.account, self.rule, self.subject, self.episode)
-        return mine == (event.account, event.rule, event.subject, event.episode) and event.after <= self.level
+        same = mine == (event.account, event.rule, event.subject, event.episode)
+        return same and event.after <= self.level and event.peak <= self.peak
 
 
 class Quiet(Struct, frozen=True, omit_defaults=True):
@@ -276,7 +278,7 @@ class Quiet(Struct, frozen=True, omit_defaults=True):
         return self if (silences, acks) == (self.silences, self.acks) else Quiet(silences, acks)
 
     def holds_back(self, event: Event) -> bool:
-        """Is this not to be told to who has not heard of it, or heard something milder?"""
+        """Is this not to be told now? What was told before stands meanwhile."""
         if event.cause is Cause.REMINDER and any(ack.quiets(event) for ack in self.acks):
             return True
         return any(silence.hides(event) for silence in self.silences)

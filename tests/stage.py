@@ -72,7 +72,9 @@ class Heard:
 class Phone:
     """A webhook. `answer` gives the status of each request; a message counts as heard if it is 200.
 
-    tried: when each request came. messages: how many it took. retry_after: seconds, said with each 429.
+    delay: seconds until it answers. early: it has heard by then; else only when it answers, so that a message that is
+    cut off was not heard. tried: when each request came. messages: how many it took. retry_after: seconds, said with
+    each 429.
     """
 
     url: str = ""
@@ -80,6 +82,7 @@ class Phone:
     tries: int = 0
     answer: Callable[[], int] = lambda: 200
     delay: float = 0.0
+    early: bool = False
     tried: list[float] = field(default_factory=list)
     messages: int = 0
     retry_after: int = 0
@@ -103,11 +106,14 @@ class Phone:
     async def _take(self, title: str, body: str) -> int:
         self.tries += 1
         self.tried.append(asyncio.get_running_loop().time())
-        status = self.answer()
-        await asyncio.sleep(self.delay)
+        status, delay = self.answer(), self.delay
+        if not self.early:
+            await asyncio.sleep(delay)
         if status == 200:
             self.messages += 1
             self.heard += Heard.message(asyncio.get_running_loop().time(), title, body)
+        if self.early:
+            await asyncio.sleep(delay)
         return status
 
     @property
@@ -202,6 +208,10 @@ STARTED: list[subprocess.Popen[bytes]] = []
 """Every program that was started; a test that fails leaves its own running."""
 
 
+UP = "INFO watching "
+"""What it logs when it begins."""
+
+
 class Program:
     """The built program, `riskbot run`, in a process of its own.
 
@@ -213,9 +223,11 @@ class Program:
         self.db = rules.parent / "riskbot.db"
         self.log = rules.parent / "riskbot.log"
         self.prelude = prelude
+        self._before = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self._before = self.says(UP)
         words = [str(Path(sys.executable).parent / "riskbot")]
         if self.prelude:
             words = [sys.executable, "-c", f"{self.prelude}\nfrom riskbot.cli import main\nmain()"]
@@ -227,9 +239,14 @@ class Program:
         assert self.process
         self.process.send_signal(number)
 
+    @property
+    def is_up(self) -> bool:
+        """Has it begun to watch?"""
+        return self.says(UP) > self._before
+
     def says(self, words: str) -> int:
         """How often these words stand in its log."""
-        return self.log.read_text(encoding="utf-8").count(words)
+        return self.log.read_text(encoding="utf-8").count(words) if self.log.exists() else 0
 
     def rows(self) -> list[tuple[str, Message]]:
         """Its whole outbox, newest first."""

@@ -18,8 +18,9 @@ from click.testing import CliRunner, Result
 
 from riskbot.cli import stored
 from riskbot.cli.alerts import command
-from riskbot.model import Alert, Alerts, Blind, Cause, Severity, Told
+from riskbot.model import Acknowledgement, Alert, Alerts, Blind, Cause, Quiet, Severity, Silence, Told
 from riskbot.store import Message
+from riskbot.store.hand import hush
 from riskbot.store.sqlite import SqliteStore
 from tests.story import story
 
@@ -115,7 +116,10 @@ async def test_a_machine_gets_the_same_keys_for_every_row(rules: Path, store: Sq
 
     rows = await found(rules)
 
+    assert len(rows[0].pop("ref")) == 4
     assert rows[0] == {
+        "id": "main/ratio/-1",
+        "short": "#main ratio 1.1",
         "account": "main",
         "rule": "ratio",
         "subject": "",
@@ -124,6 +128,8 @@ async def test_a_machine_gets_the_same_keys_for_every_row(rules: Path, store: Sq
         "peak": "warning",
         "since": 10.5,
         "next": None,
+        "acknowledged": None,
+        "silenced": None,
         "told": {
             "phone": {
                 "level": "warning",
@@ -140,7 +146,8 @@ async def test_a_machine_gets_the_same_keys_for_every_row(rules: Path, store: Sq
         },
         "why": "",
     }
-    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+    assert {tuple(row) for row in rows[1:]} == {("ref", *rows[0])}
+    assert [(row.get("ref"), row["id"], row["short"]) for row in rows[1:]] == [("", "", "")] * 2
     assert [row["since"] for row in rows] == [10.5, 11.5, 12.5]
 
 
@@ -198,12 +205,20 @@ async def test_people_get_a_table_with_names_as_they_are(
     assert "\x1b" not in result.stdout
     lines = [re.split("  +", line.rstrip()) for line in result.stdout.splitlines()]
     assert lines == [
-        ["severity", "account", "alert", "state", "for", "peak"],
-        ["CRITICAL", "main", key.replace("/BTC", " BTC"), "firing", "1 min 5 s", "critical"],
+        ["id", "severity", "account", "alert", "state", "for", "peak"],
+        [
+            stored.digest("main/[/] ratio :fire:/BTC-1")[:4],
+            "CRITICAL",
+            "main",
+            key.replace("/BTC", " BTC"),
+            "firing",
+            "1 min 5 s",
+            "critical",
+        ],
         ["", "[/] phone: critical, mail: info"],
-        ["-", "main", "melt", "blind", "1 h"],
+        ["", "-", "main", "melt", "blind", "1 h"],
         ["", "no adjEq"],
-        ["-", "main", "level", "pending", "0 s"],
+        ["", "-", "main", "level", "pending", "0 s"],
     ]
 
 
@@ -383,3 +398,31 @@ async def test_a_rule_that_is_wrong_in_the_file_by_now_says_nothing_of_what_is_o
 
 def test_of_a_file_that_is_gone_by_now_nothing_is_known(tmp_path: Path) -> None:
     assert stored.document(tmp_path / "rules.toml") == {}
+
+
+async def test_what_is_acknowledged_or_silenced_says_until_when(
+    rules: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("riskbot.cli.stored.now", lambda: NOW)
+    debt = {"": firing(CRITICAL), "ETH": Alert(up={1: NOW - 4})}
+    await commit(store, Alerts({"ratio": {"": firing(EMERGENCY)}, "debt": debt}, blind={"debt": Blind(NOW, "?")}))
+    acks = (
+        Acknowledgement("main", "debt", "", 1, CRITICAL, NOW + 60),
+        Acknowledgement("main", "debt", "", 9, CRITICAL, NOW + 99),  # of another course of it
+        Acknowledgement("main", "ratio", "", 1, CRITICAL, NOW + 60),  # it got worse since
+    )
+    silences = (Silence(NOW + 600, rule="debt"), Silence(NOW + 120), Silence(NOW, rule="ratio", most=EMERGENCY))
+    hush(rules.with_name("riskbot.db"), lambda _: Quiet(silences, acks))
+
+    said = {(row["rule"], row["state"]): (row["acknowledged"], row["silenced"]) for row in await found(rules)}
+    shown = (await asyncio.to_thread(alerts, rules)).stdout
+
+    assert said == {
+        ("ratio", "firing"): (None, None),
+        ("debt", "firing"): (NOW + 60, NOW + 600),
+        ("debt", "pending"): (None, None),
+        ("debt", "blind"): (None, None),
+    }
+    assert "acknowledged until 22:14:20 UTC, in 1 min\n" in shown
+    assert "silenced until 22:23:20 UTC, in 10 min\n" in shown
+    assert shown.count(" until ") == 2

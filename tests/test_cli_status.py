@@ -14,8 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot.cli.status import command
-from riskbot.model import Alerts, Blind, Severity
+from riskbot.model import Alerts, Blind, Quiet, Severity, Silence
 from riskbot.settings import SELF
+from riskbot.store.hand import hush
+from riskbot.text import clock
 from tests.story import NOW, Story, firing, run, story
 
 
@@ -86,6 +88,16 @@ async def test_a_receiver_that_was_not_tried_since_still_fails_if_riskbot_says_s
     found = await said(life, 1)
     assert found["receiver phone"] == "WRONG: failing for 1 min 40 s: HTTP 401; 1 waits"
     assert "the clock" not in found
+
+
+async def test_a_silence_is_not_forgotten(life: Story) -> None:
+    over, in_force = Silence(NOW - 1, rule="old"), Silence(NOW + 60, rule="margin*")
+    hush(life.rules.with_name("riskbot.db"), lambda _: Quiet((over, in_force)))
+
+    found = await said(life, 0)
+
+    assert found["silence margin*"] == f"alert: hides margin* up to critical until {clock(NOW + 60)}"
+    assert not any("old" in name for name in found)
 
 
 async def test_riskbots_own_troubles_have_their_lines(life: Story) -> None:

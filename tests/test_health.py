@@ -148,3 +148,10 @@ def test_its_words_carry_the_reason_and_nothing_is_read_from_an_account() -> Non
 
     assert tell(HEALTH, view, event) == ("the store is failing", ["disk full"])
     assert measure(HEALTH, view).readings == ()
+
+
+def test_it_judges_alike_whoever_is_in_the_file() -> None:
+    one, two = (Health.model_validate({"name": "health", "kind": "health", "names": n}) for n in (("a",), ("b", "c")))
+
+    assert one._ladder.mark == two._ladder.mark
+    assert two.names == ("b", "c")

@@ -7,10 +7,12 @@ import os
 import random
 import signal
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,7 @@ async def test_a_receiver_that_hangs_holds_up_neither_the_others_nor_the_watch(t
         gaps = sorted(later - before for before, later in pairwise(moments))
         assert gaps[len(gaps) // 2] < 0.4  # polled every 0.2 s, most of the time
 
+        await until(lambda: [m.receiver for state, m in program.rows() if state == "sent"] == ["mail", "mail"])
         program.kill()
         hung.delay = 0
         program.start()
@@ -257,6 +260,22 @@ async def test_a_clock_that_is_set_is_told_and_changes_nothing_else(tmp_path: Pa
         _assert_clean(program)
 
 
+@pytest.mark.xfail(strict=True, reason="what waits is due by the clock from before the restart, an hour from now")
+async def test_what_waits_is_told_after_a_restart_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    story, offset = Account(), put(tmp_path / "offset", "0")
+    async with exchange(story) as market, phone(answer=lambda: 500) as mine:
+        program = Program(write_rules(tmp_path, market.url, {"phone": {"url": mine.url}}), _clock(offset))
+        program.start()
+        await polls(market, 3)
+        put(offset, "-3600")
+        story.ratio = "1.2"
+        await until(lambda: any(state == "queued" and _is_far_off(message) for state, message in program.rows()))
+        program.kill()
+        mine.answer = lambda: 200
+        program.start()
+        await mine.waits_for("EMERGENCY · main · margin ratio", seconds=8)
+
+
 async def test_what_stood_still_is_told_and_ends_or_repeats_nothing(tmp_path: Path) -> None:
     story = Account(ratio="2")
     async with exchange(story) as market, phone() as mine, phone() as slow:
@@ -367,60 +386,54 @@ async def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) ->
         _assert_clean(program)
 
 
+@pytest.mark.xfail(strict=True, reason="riskbot's own alerts of the file, the clock, a refusal outlive a restart")
+async def test_a_file_that_was_mended_while_riskbot_was_down_is_told_as_mended(tmp_path: Path) -> None:
+    async with exchange(Account()) as market, phone() as mine:
+        rules = write_rules(tmp_path, market.url, {"phone": {"url": mine.url}})
+        program, good = Program(rules, QUICK_TO_RESOLVE + _with("reloader.LOOK_EVERY")), rules.read_text()
+        program.start()
+        await polls(market, 3)
+        put(rules, good.replace('kind = "level"', 'kind = "lever"', 1))
+        await mine.waits_for("CRITICAL · riskbot · rules.toml can't be used")
+        program.kill()
+        put(rules, good)
+        program.start()
+        await mine.waits_for("RESOLVED · riskbot · rules.toml is in use again", seconds=8)
+
+
 # All at once.
 
 
 async def test_random_kills_reloads_and_failing_receivers_lose_nothing(tmp_path: Path) -> None:
     """Crisis after crisis; the phone fails, hangs or asks for patience; the rules change to and fro; kill -9."""
-    dice, story = random.Random(SEED), Account()
-    crises = 0
+    dice, story, crises = random.Random(SEED), Account(), [0]
     async with exchange(story) as market, phone(retry_after=1) as mine, phone() as mail:
+        mine.answer = partial(_any_answer, mine, dice)
         receivers = {
             "phone": {"url": mine.url, "fallback": ["mail"], "fallback_after": "1s", "per_minute": 600},
             "mail": {"url": mail.url, "per_minute": 600},
         }
-
-        def answer() -> int:
-            mine.delay = dice.choice((0, 0, 0, 0.3, 2))
-            return dice.choice((200, 200, 200, 429, 500, 503))
-
-        mine.answer = answer
-        margin, twap, conversion, debt = ({**rule, "receivers": ["phone"]} for rule in _rules())
-        del margin["receivers"]  # of this one both hear
+        margin, twap, conversion, debt = _rules()  # of the first both hear
+        twap["receivers"] = conversion["receivers"] = debt["receivers"] = ["phone"]
         other = {**margin, "below": {"warning": 6, "critical": 4.5, "emergency": 2}}
-        versions = [[margin, twap, conversion, debt], [other, twap, debt]]
-        program = Program(write_rules(tmp_path, market.url, receivers, rules=versions[0]))
-
-        async def live() -> None:
-            nonlocal crises
-            while True:
-                story.calm()
-                await asyncio.sleep(dice.uniform(2.5, 4))
-                story.ratio, story.twap = "4", "1"
-                await asyncio.sleep(dice.uniform(0.1, 1))
-                story.ratio, story.twap, story.conversion = "1.2", "5", "5"
-                await asyncio.sleep(dice.uniform(4, 6))
-                crises += 1
-
-        async def edit() -> None:
-            while True:
-                await asyncio.sleep(dice.uniform(1, 3))
-                write_rules(tmp_path, market.url, receivers, rules=dice.choice(versions))
-                if program.says("watching 1 account") > starts and dice.random() < 0.7:
-                    program.signal(signal.SIGHUP)
-
-        starts = 0
-        troubles = [asyncio.create_task(live()), asyncio.create_task(edit())]
+        versions = [
+            write_rules(tmp_path, market.url, receivers, rules=rules).read_text()
+            for rules in ([other, twap, debt], [margin, twap, conversion, debt])
+        ]
+        program = Program(tmp_path / "rules.toml")
+        troubles = [
+            asyncio.create_task(_crisis_after_crisis(story, dice, crises)),
+            asyncio.create_task(_edit(program, versions, dice)),
+        ]
         for _ in range(KILLS):
             program.start()
             await asyncio.sleep(dice.uniform(0.8, 4))
             program.kill()
-            starts = program.says("watching 1 account")
         for trouble in troubles:
             trouble.cancel()
         story.calm()
         mine.answer, mine.delay = lambda: 200, 0
-        write_rules(tmp_path, market.url, receivers, rules=versions[0])
+        put(program.rules, versions[1])
         program.start()
         await until(lambda: program.knows("main") and _at_rest(program), 60)
         assert await program.stop() == 0
@@ -431,15 +444,41 @@ async def test_random_kills_reloads_and_failing_receivers_lose_nothing(tmp_path:
     assert counted["sent"]
     _assert_each_step_was_told(rows, {"phone": mine, "mail": mail})
     _assert_true_courses(mine, mail, rows=rows)
-    for rule in ("margin ratio", "forced repayment", "conversion"):
+    for rule, least in (("margin ratio", crises[0] // 3), ("forced repayment", crises[0] // 3), ("conversion", 0)):
         about = mine.all_of(f" · main · {rule}")
-        worst = {heard.step[0] for heard in about if "EMERGENCY" in heard.title}
-        assert len(worst) >= crises // 3 or rule == "conversion"
-        assert about[-1].title.startswith(("RESOLVED", "MISSED"))
-    repeats = sum(len(one.heard) - len({heard.id for heard in one.heard}) for one in (mine, mail))
+        assert len({heard.step[0] for heard in about if "EMERGENCY" in heard.title}) >= least
+        assert not about or about[-1].title.startswith(("RESOLVED", "MISSED"))
+    repeats = sum(heard.maybe for heard in (*mine.heard, *mail.heard))
     assert repeats <= 2 * KILLS
     _assert_clean(program)
-    print(f"{KILLS} kills, {crises} crises, {len(mine.heard)} + {len(mail.heard)} told, {repeats} repeats, {counted}")  # noqa: T201
+    told = f"{len(mine.heard)} + {len(mail.heard)} told, {repeats} perhaps again, {counted}"
+    print(f"{KILLS} kills, {crises[0]} crises, {told}")  # noqa: T201
+
+
+def _any_answer(one: Phone, dice: random.Random) -> int:
+    one.delay, one.early = dice.choice((0, 0, 0, 0.3, 2)), dice.random() < 0.5
+    return dice.choice((200, 200, 200, 429, 500, 503))
+
+
+async def _crisis_after_crisis(story: Account, dice: random.Random, crises: list[int]) -> None:
+    """Each lasts longer than a restart takes, so each must be told, at its worst, and its end too."""
+    while True:
+        story.calm()
+        await asyncio.sleep(dice.uniform(2.5, 4))
+        story.ratio, story.twap = "4", "1"
+        await asyncio.sleep(dice.uniform(0.1, 1))
+        story.ratio, story.twap, story.conversion = "1.2", "5", "5"
+        await asyncio.sleep(dice.uniform(4, 6))
+        crises[0] += 1
+
+
+async def _edit(program: Program, versions: list[str], dice: random.Random) -> None:
+    """Now this rules file, now that one; often riskbot is asked to take it up at once, if it runs by then."""
+    while True:
+        await asyncio.sleep(dice.uniform(1, 3))
+        put(program.rules, dice.choice(versions))
+        if dice.random() < 0.7 and program.is_up:
+            program.signal(signal.SIGHUP)
 
 
 def _at_rest(program: Program) -> bool:
@@ -493,6 +532,19 @@ def _assert_clean(program: Program) -> None:
 def _rules() -> list[dict[str, Any]]:
     """The four rules of the stage, to be changed; they fall after half a second."""
     return [deepcopy({"keep_firing_for": "500ms", "flap": {"within": "1s", "calm": "1s"}, **rule}) for rule in RULES]
+
+
+QUICK_TO_RESOLVE = """
+from riskbot import health, service
+quick = {"name": "health", "kind": "health", "keep_firing_for": "500ms"}
+service.health = lambda *of: health.Health.model_validate({**quick, "names": sum(map(tuple, of), ())})
+"""
+"""What riskbot tells of itself is over half a second after it is over, not half a minute."""
+
+
+def _is_far_off(message: Message) -> bool:
+    """Will it be tried again only in a while?"""
+    return message.due_at > time.time() + 0.5  # noqa: TID251 - the clock that was set back goes on
 
 
 def _with(wait: str) -> str:

@@ -17,6 +17,8 @@ COMMANDS = {
     "reload": "Plan what a changed rules file does, then have it taken up.",
     "status": "Show whether all is well: accounts, receivers, the store.",
     "alerts": "Show open and pending alerts and who was told.",
+    "ack": "Acknowledge open alerts: no reminders for a while.",
+    "silence": "Hide alerts of some rules for a while; list and end that.",
     "history": "Show past alerts and what became of their messages.",
     "outbox": "Show messages that wait or were given up; send again, drop.",
     "demo": "Play a crash on this machine: no key, no network.",

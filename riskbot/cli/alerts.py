@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from riskbot.model import Alert, Alerts, Told
     from riskbot.rules import Rule
     from riskbot.store import Message
+    from riskbot.store.peek import Look
 
     Rows = Mapping[tuple[str, str, int, int], list[tuple[str, Message]]]
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @config_option
 @json_option
 def command(path: Path, *, as_json: bool) -> None:
-    """Show open and pending alerts, who was told, and whether that has arrived.
+    """Show open and pending alerts, who was told, whether that has arrived, and what people acknowledged or silenced.
 
     Reads the database of a running riskbot. No key is needed: of the rules file only [store] is looked at, and how
     long a pending alert still has. Under systemd, give the service's $STATE_DIRECTORY.
@@ -40,6 +41,7 @@ def command(path: Path, *, as_json: bool) -> None:
     said = _by_step(seen.rows)
     rows = _worst_first([row for account, alerts in seen.alerts.items() for row in _rows(account, alerts, said)])
     _foresee(path, rows, seen.alerts)
+    _add_quiet(rows, seen, stored.now())
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
@@ -77,13 +79,14 @@ def _rows(account: str, alerts: Alerts, said: Rows) -> list[dict[str, Any]]:
 
 
 def _row(account: str, rule: str, subject: str, alert: Alert | None, told: dict[str, Any]) -> dict[str, Any]:
-    row = {"account": account, "rule": rule, "subject": subject, "state": "", "severity": "", "peak": "", "since": 0.0}
+    row: dict[str, Any] = {"ref": "", "id": "", "short": "", "account": account, "rule": rule, "subject": subject}
+    row |= {"state": "", "severity": "", "peak": "", "since": 0.0}
     if alert and alert.shown:
         row["state"] = "flapping" if alert.flapping else "firing"
         row |= {"severity": alert.shown.label, "peak": alert.peak.label, "since": alert.opened}
     elif alert:
         row |= {"state": "pending", "since": min(alert.up.values())}
-    return {**row, "next": None, "told": told, "why": ""}
+    return {**row, "next": None, "acknowledged": None, "silenced": None, "told": told, "why": ""}
 
 
 # Who was told.
@@ -147,6 +150,25 @@ def _next(rule: Rule, alert: Alert) -> dict[str, Any]:
     return {"severity": Severity(severity).label, "at": since + rule.for_}
 
 
+# What nobody wants to be told.
+
+
+def _add_quiet(rows: list[dict[str, Any]], seen: Look, now: float) -> None:
+    """To what is open its names, and until when its reminders, or all news of it up to a severity, are held back."""
+    from riskbot.text import short_id  # noqa: PLC0415 - see cli/__init__.py
+
+    quiet, opened = seen.quiet.at(now), stored.open_alerts(seen, now)
+    by_key = {(event.account, event.rule, event.subject): event for event in opened}
+    refs = stored.refs(map(stored.id_of, opened))
+    for row in rows:
+        if row["severity"]:
+            event = by_key[row["account"], row["rule"], row["subject"]]
+            alert = stored.id_of(event)
+            row |= {"ref": refs[alert], "id": alert, "short": short_id(event)}
+            row["acknowledged"] = max((ack.until for ack in quiet.acks if ack.quiets(event)), default=None)
+            row["silenced"] = max((s.until for s in quiet.silences if s.hides(event)), default=None)
+
+
 # For people.
 
 
@@ -157,7 +179,7 @@ def _show(rows: list[dict[str, Any]], pid: int) -> None:
         stored.not_running(out, pid)
         return
     now = stored.now()
-    head = ("severity", "account", "alert", "state", "for", "peak")
+    head = ("id", "severity", "account", "alert", "state", "for", "peak")
     stored.listing(head, [(_cells(row, now), _below(row, now)) for row in rows], pid)
 
 
@@ -168,7 +190,8 @@ def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
 
     alert = stored.named(row["account"], row["rule"], row["subject"])
     lasts = span(max(0.0, now - row["since"]))
-    return stored.badge(row["severity"]), *map(Text, (row["account"], alert, _state(row, now), lasts, row["peak"]))
+    rest = map(Text, (row["account"], alert, _state(row, now), lasts, row["peak"]))
+    return Text(row["ref"]), stored.badge(row["severity"]), *rest
 
 
 def _state(row: dict[str, Any], now: float) -> str:
@@ -182,7 +205,7 @@ def _state(row: dict[str, Any], now: float) -> str:
 
 
 def _below(row: dict[str, Any], now: float) -> list[Text]:
-    """Whom it has reached on one line, each of the others on its own; or why a rule is blind."""
+    """Whom it has reached on one line, each of the others on its own; what is held back; or why a rule is blind."""
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
     if row["why"]:
@@ -191,7 +214,9 @@ def _below(row: dict[str, Any], now: float) -> list[Text]:
     well = [said for word, said in words if word["state"] == "sent"]
     lines = [Text(", ".join(well), "dim")] if well else []
     lines += [Text(said, stored.style(word)) for word, said in words if word["state"] != "sent"]
-    return lines or [Text("nobody was told", "dim")] * bool(row["severity"])
+    lines = lines or [Text("nobody was told", "dim")] * bool(row["severity"])
+    asked = [word for word in ("acknowledged", "silenced") if row[word] is not None]
+    return lines + [Text(f"{word} {stored.until(row[word], now)}", "cyan") for word in asked]
 
 
 def _words(name: str, word: dict[str, Any], now: float) -> str:

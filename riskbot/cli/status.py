@@ -48,6 +48,7 @@ def command(path: Path, *, as_json: bool) -> None:
         *_accounts(seen, file, now),
         *_receivers(seen, file, now),
         *_own(seen, now),
+        *_hidden(seen, now),
         _store(seen, db),
     ]
     things.sort(key=lambda thing: (WRONG, ALERT, OK).index(thing["state"]))
@@ -73,6 +74,15 @@ def _ago(at: float, now: float) -> str:
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
     return f"{span(now - at)} ago"
+
+
+def _hidden(seen: Look, now: float) -> Iterator[dict[str, Any]]:
+    """That somebody asked not to be told of something, lest it be forgotten."""
+    from riskbot.text import clock  # noqa: PLC0415 - see cli/__init__.py
+
+    for silence in seen.quiet.at(now).silences:
+        says = f"hides {silence.rule} up to {silence.most.label} until {clock(silence.until)}"
+        yield _thing("silence", silence.rule, ALERT, says, until=silence.until)
 
 
 # Accounts.

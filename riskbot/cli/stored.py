@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from riskbot.cli.common import STYLES, console, fail, mistakes_told
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from riskbot.model import Event, Quiet
     from riskbot.rules import Rule
     from riskbot.store import Message
     from riskbot.store.peek import Look
@@ -228,6 +231,12 @@ def refs(ids: Iterable[str]) -> dict[str, str]:
     return {message_id: found[:n] for message_id, found in digests.items()}
 
 
+def by_ref(word: str, ids: Iterable[str]) -> list[str]:
+    """Those that it may be the name of."""
+    begin = word.lower()
+    return [name for name in dict.fromkeys(ids) if len(begin) >= SHORTEST and digest(name).startswith(begin)]
+
+
 def standing(row: dict[str, Any], at: float) -> str:
     """What has become of a message, in words: `failing (3 tries, next in 12 s): HTTP 500`."""
     why = f": {row['error']}" if row["error"] else ""
@@ -268,3 +277,64 @@ def style(row: dict[str, Any]) -> str:
     if row["state"] == "dead" or fails(row):
         return "red"
     return {"queued": "yellow", "sending": "yellow"}.get(row["state"], "dim")
+
+
+# ---------------------------------------------------------------- open alerts, and what is not to be told of them
+
+
+LONGEST = 86400.0
+"""Seconds that an acknowledgement or a silence lasts at most."""
+
+
+def lasting(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Seconds of an option `--for`."""
+    from riskbot.rules import parse_duration  # noqa: PLC0415 - see cli/__init__.py
+
+    try:
+        seconds = None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if seconds is not None and not 0 < seconds <= LONGEST:
+        raise click.BadParameter("must be more than 0s and at most 24h")
+    return seconds
+
+
+def open_alerts(seen: Look, at: float) -> list[Event]:
+    """What is open, as it stands, worst first; then what lasts longest."""
+    from riskbot.delivery import ongoing  # noqa: PLC0415 - see cli/__init__.py
+
+    found = [event for account, alerts in seen.alerts.items() for event in ongoing(account, alerts, at) if event.after]
+    return sorted(found, key=lambda event: (-event.after, event.opened))
+
+
+def alert_id(account: str, rule: str, subject: str, episode: int) -> str:
+    """Names one course of an alert, from its opening to its end."""
+    return f"{account}/{rule}/{subject}-{episode}"
+
+
+def id_of(event: Event) -> str:
+    """The id of the alert that it is about."""
+    return alert_id(event.account, event.rule, event.subject, event.episode)
+
+
+def until(at: float, now: float) -> str:
+    """`until 22:43:20 UTC, in 30 min`."""
+    from riskbot.text import clock, span  # noqa: PLC0415 - see cli/__init__.py
+
+    return f"until {clock(at)}, in {span(at - now)}"
+
+
+def quieten(db: Path, change: Callable[[Quiet], Quiet]) -> None:
+    """Change what nobody wants to be told; what is over by now is dropped."""
+    from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.store.hand import hush  # noqa: PLC0415 - see cli/__init__.py
+
+    try:
+        hush(db, lambda quiet: change(quiet.at(now())))
+    except StoreError as error:
+        fail(str(error), 1)
+
+
+def taken_up(pid: int) -> str:
+    """When a change by hand is heeded."""
+    return "riskbot takes it up within a second." if pid else "riskbot is not running: it heeds this when it does."
