@@ -46,7 +46,7 @@ def write(life: Story, value: Quiet) -> None:
 
 
 def ack(until: float, level: Severity = Severity.CRITICAL, episode: int = int(NOW - 300)) -> Acknowledgement:
-    return Acknowledgement("main", "margin ratio", "", episode, level, NOW + until)
+    return Acknowledgement("main", "margin ratio", "", episode, level, NOW + until, level)
 
 
 async def rows(life: Story, *args: str) -> list[dict[str, Any]]:
