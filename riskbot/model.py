@@ -135,6 +135,16 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     exposed: bool = False
     uid: str = ""
 
+    def near(self, at_least: Severity, besides: str = "") -> bool:
+        """As `open`, but also what is only on its way there."""
+        return self.open(at_least, besides) or any(
+            severity >= at_least
+            for rule, subjects in self.alerts.items()
+            if rule != besides
+            for alert in subjects.values()
+            for severity in alert.up
+        )
+
     def open(self, at_least: Severity = Severity.INFO, besides: str = "") -> bool:
         """Is any alert told, or to be told, at this severity or worse? Those of the rule `besides` don't count."""
         return any(
@@ -278,7 +288,7 @@ class Quiet(Struct, frozen=True, omit_defaults=True):
         return self if (silences, acks) == (self.silences, self.acks) else Quiet(silences, acks)
 
     def holds_back(self, event: Event) -> bool:
-        """Is this not to be told now? What was told before stands meanwhile."""
+        """Is this not to be told now to who has not heard of anything so bad?"""
         if event.cause is Cause.REMINDER and any(ack.quiets(event) for ack in self.acks):
             return True
         return any(silence.hides(event) for silence in self.silences)

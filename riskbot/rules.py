@@ -454,15 +454,21 @@ def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
     """Headline and lines of a message. A rule that fails at its words is told in plain ones; None: it is gone."""
     if rule is None:
         return f"{event.rule} {event.subject}".rstrip(), []
-    unseen = []
-    if view.outage and not rule.SEES_OUTAGE:
-        unseen = [f"as last seen {text.clock(view.outage.since)}, blind since"]
+    unseen = [] if rule.SEES_OUTAGE or not event.after else _unseen(view, event)
     try:
         lines = rule.explain(view, event)
         said = [lines] if isinstance(lines, str) else [str(line) for line in lines]
         return str(rule.say(event)), said + unseen
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         return Rule.say(rule, event), [_blame(error), *unseen]
+
+
+def _unseen(view: View, event: Event) -> list[str]:
+    """As of when the message is, where what it tells can't be seen now."""
+    if view.outage:
+        return [f"as last seen {text.clock(view.outage.since)}, blind since"]
+    blind = view.alerts.blind.get(event.rule)
+    return [f"no data since {text.clock(blind.since)}: {blind.why}"] if blind else []
 
 
 class Asker:

@@ -73,8 +73,15 @@ def title(event: Event, headline: str, still: Severity = Severity.OK) -> str:
 
     event: as its receiver sees it. still: how bad it is all the same, where that receiver is told only of worse.
     """
-    word = event.after.name if event.after else f"NOW {still.name}" if still else "RESOLVED"
+    word = event.after.name
+    if not event.after:
+        word = f"EASED TO {still.name}" if still else "CLOSED" if _is_lost(event) else "RESOLVED"
     return f"{word} · {event.account} · {headline}"
+
+
+def _is_lost(event: Event) -> bool:
+    """Does it end with its rule, whatever became of the danger?"""
+    return event.cause is Cause.RULE_REMOVED or (event.cause is Cause.RULE_CHANGED and event.value is None)
 
 
 def body(event: Event, lines: Iterable[str], still: Severity = Severity.OK, again: str = "") -> str:
@@ -105,7 +112,8 @@ def _course(event: Event, still: Severity) -> str:
 
 def _end(event: Event, still: Severity, lasted: str) -> str:
     if still:
-        return f"{still.label} is not told here; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
+        told = f"no more is told here: {still.label} is below this receiver's min_severity"
+        return f"{told}; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
     if event.cause is Cause.ONGOING:
         return f"over, peak {event.peak.label}, since {clock(event.opened)}"
     return f"{_ENDINGS.get(event.cause, 'over')} after {lasted}, peak {event.peak.label}"

@@ -67,8 +67,8 @@ async def test_a_rule_that_is_gone_closes_what_it_had_open_and_who_was_told_hear
 
     assert await shown(life) == [
         "closes      CRITICAL main · margin ratio: its rule is gone",
-        "tells       phone: RESOLVED · main · margin ratio",
-        "tells       mail: RESOLVED · main · margin ratio",
+        "tells       phone: CLOSED · main · margin ratio",
+        "tells       mail: CLOSED · main · margin ratio",
         "rule        margin ratio: not in the file any more, or off",
         CALM,
     ]
@@ -80,7 +80,7 @@ async def test_a_currency_that_a_rule_is_not_about_any_more_is_closed(life: Stor
     lines = await shown(life)
 
     assert lines[0] == "closes      WARNING main · forced repayment BTC: its rule is not about it any more"
-    assert lines[1].startswith("tells       phone: RESOLVED · main · forced repayment BTC")
+    assert lines[1].startswith("tells       phone: CLOSED · main · forced repayment BTC")
 
 
 async def test_a_rule_that_was_renamed_takes_its_alerts_along(life: Story) -> None:
@@ -222,7 +222,7 @@ async def test_the_program_takes_it_up(tmp_path: Path) -> None:
 
             assert result.exit_code == 0, result.stderr
             assert "closes      CRITICAL main · margin ratio: its rule is gone" in result.stdout
-            await mine.waits_for("RESOLVED · main · margin ratio", "the rule was removed")
+            await mine.waits_for("CLOSED · main · margin ratio", "the rule was removed")
         finally:
             assert await program.stop() == 0
         assert "rules.toml: taken up" in program.log.read_text()

@@ -574,7 +574,7 @@ def test_that_a_rule_has_no_data_is_over_with_the_rule() -> None:
     assert blind().keeps("twap", {"twap": 1})
     assert not blind().keeps("twap", {"ratio": 1})
     assert blind().keeps("", {})
-    assert blind().say(replace(event("0", "twap", OK), cause=Cause.RULE_CHANGED)) == 'rule "twap" was removed'
+    assert blind().say(replace(event(None, "twap", OK), cause=Cause.RULE_CHANGED)) == 'rule "twap" is gone'
 
 
 def test_a_rule_without_data_is_told_after_half_a_minute() -> None:

@@ -58,7 +58,7 @@ class TestOverAStoreThatComesAndGoes(StoreContract):
 
 
 READS = {"accounts", "load", "next_due", "outbox", "history", "recall", "touched"}
-CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "record", "prune"}
+CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "hasten", "rename", "record", "prune"}
 
 
 class Flaky:

@@ -398,8 +398,8 @@ class Blind(Rule, kind="blind"):
         if outage is None:
             return Severity.OK, ""
         blind_for = view.now - outage.since
-        exposed = view.alerts.exposed or view.alerts.open(besides=self.name)  # being blind is no danger by itself
-        near = view.alerts.open(Severity.WARNING, besides=self.name)
+        exposed = view.alerts.exposed or view.alerts.near(Severity.INFO, self.name)  # to be blind is no danger itself
+        near = view.alerts.near(Severity.WARNING, self.name)
         told = view.alerts.alerts.get(self.name, {}).get("", Alert())
         severity = max(told.level, outage.severity)  # while nothing is seen, nothing gets better
         if blind_for >= max(outage.stale_after, min(self.after, self.near_danger if near else self.after)):
@@ -419,8 +419,8 @@ class Blind(Rule, kind="blind"):
 
     def say(self, event: Event) -> str:
         """`can't see the account`, or `rule "x" is blind`."""
-        if event.cause is Cause.RULE_CHANGED and event.subject and not event.after:
-            return f'rule "{event.subject}" was removed'
+        if event.cause is Cause.RULE_CHANGED and event.subject and event.value is None:
+            return f'rule "{event.subject}" is gone'
         if event.subject:
             return f'rule "{event.subject}" ' + ("has no data" if event.after else "has data again")
         return "can't see the account" if event.after else "sees the account again"

@@ -18,6 +18,7 @@ from riskbot.cli.common import config_option, fail, load, log_to_stderr, secrets
 
 if TYPE_CHECKING:
     from riskbot.redact import Redactor
+    from riskbot.service.reloader import Stamp
     from riskbot.settings import Config
 
 log = logging.getLogger("riskbot")
@@ -33,16 +34,19 @@ def command(path: Path) -> None:
 
     Exit codes: 0 stopped, 1 it failed, 2 the rules file is wrong.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import RedactingFormatter, Redactor  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service.reloader import stamp  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
 
+    used = stamp(path)
     config = load(path)
     redactor = Redactor(secrets(config))
     log_to_stderr(lambda layout: RedactingFormatter(redactor, layout))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(watch(config, path, redactor))
+            runner.run(watch(config, path, redactor, used))
     except BadUrl as error:  # found while it loaded beside the first polls; now all of them, with their lines
         load(path, check_url=check_url)
         fail(f"{path}: {error}", 2)
@@ -68,7 +72,7 @@ def _end(stop: asyncio.Event) -> None:
     last.start()
 
 
-async def watch(config: Config, path: Path, redactor: Redactor) -> None:
+async def watch(config: Config, path: Path, redactor: Redactor, used: Stamp | None = None) -> None:
     """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
@@ -80,12 +84,11 @@ async def watch(config: Config, path: Path, redactor: Redactor) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, _end, stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:
         service = Service(wiring.bundle(config, exchange), store)
-        reloader = Reloader(path, lambda: wiring.bundle(reread(path, config.db, redactor), exchange), service)
+        reloader = Reloader(path, lambda: wiring.bundle(reread(path, config.db, redactor), exchange), service, used)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
         await service.run(stop, reloader.run())

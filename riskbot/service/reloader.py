@@ -21,17 +21,27 @@ LOOK_EVERY = 2.0
 Stamp = tuple[int, int, int]
 
 
+def stamp(path: Path) -> Stamp | None:
+    """What changes with the file; None: it can't be looked at."""
+    try:
+        found = path.stat()
+    except OSError:  # what is wrong is told when it is read
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 class Reloader:
     """Reads the rules file anew when it has changed or somebody asks (SIGHUP), and hands it to the service whole.
 
     read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
-    that is told until a good one comes.
+    that is told until a good one comes. used: the stamp of the file that is in use.
     """
 
-    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service) -> None:
+    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service, used: Stamp | None = None) -> None:
         self._path, self._read, self._service = path, read, service
         self._asked = asyncio.Event()
-        self._used = self._looked = self._stamp()
+        self._used = self._looked = used or stamp(path)
+        service.problems.clear(path.name)  # riskbot would not run without a good one
 
     def ask(self) -> None:
         """Read it now, changed or not."""
@@ -44,12 +54,12 @@ class Reloader:
     async def _turn(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._asked.wait(), LOOK_EVERY)
-        stamp = self._stamp()
-        settled = stamp == self._looked and stamp != self._used
-        self._looked = stamp
+        now = stamp(self._path)
+        settled = now == self._looked and now != self._used
+        self._looked = now
         if self._asked.is_set() or settled:
             self._asked.clear()
-            self._used = stamp
+            self._used = now
             await self.reload()
 
     async def reload(self) -> None:
@@ -69,11 +79,4 @@ class Reloader:
     def _refused(self, why: str) -> None:
         log.error("%s can't be used; the rules from before stay in force: %s", self._path.name, why)
         told = f"{why}; the rules from before stay in force"
-        self._service.problems.fail(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))
-
-    def _stamp(self) -> Stamp | None:
-        try:
-            found = self._path.stat()
-        except OSError:  # it is told what is wrong when it is read
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        self._service.problems.happened(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))
