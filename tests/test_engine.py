@@ -568,6 +568,16 @@ def test_an_alert_moves_along_with_a_rule_that_is_renamed() -> None:
     assert engine.adopt("main", [renamed], done.alerts, START + 10.0).alerts is done.alerts
 
 
+def test_the_same_answer_looked_at_again_does_not_count_again() -> None:
+    feed = Feed(twap())
+    feed.play("4 na")
+    gone = {"twap": Measured((Reading.not_applicable("", "USDT"),))}
+
+    again = engine.step("main", [feed.rule], feed.alerts, gone, START + 1.0)
+
+    assert again.alerts.alerts["twap"]["USDT"].na_count == feed.alert.na_count == 1
+
+
 def test_a_name_that_was_used_before_does_not_hold_the_alert_back() -> None:
     feed = Feed(twap())
     feed.play("4*3")
