@@ -129,6 +129,19 @@ async def test_refusals_of_a_milder_step_do_not_count_for_a_worse_one() -> None:
     assert [state for state, m in await post.rows() if m.seq == 2] == ["queued"]
 
 
+@pytest.mark.parametrize(
+    ("titles", "word"),
+    [
+        (["RESOLVED · main · a", "MISSED WARNING · main · b"], "MISSED WARNING"),
+        (["CLOSED · main · a", "RESOLVED · main · b"], "RESOLVED"),
+        (["RESOLVED · main · a", "EASED TO INFO · main · b"], "EASED TO INFO"),
+    ],
+)
+def test_several_messages_as_one_begin_with_the_worst_word(titles: list[str], word: str) -> None:
+    texts = [Text(title, "", OK) for title in titles]
+    assert together(texts, "main").title == f"{word} · main · 2 alerts"
+
+
 async def test_tries_that_failed_otherwise_are_no_refusals() -> None:
     failed, refused = Verdict(Outcome.RETRY, "HTTP 503"), Verdict(Outcome.PERMANENT, "HTTP 400")
     post = Post(*[failed] * 12, refused, refused)

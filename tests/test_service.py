@@ -17,6 +17,7 @@ from riskbot.notify import Outcome, Verdict
 from riskbot.rules import Rule
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import Clock
+from riskbot.service.courier import about_refusal
 from riskbot.service.judge import Judge
 from riskbot.service.reloader import Reloader
 from riskbot.service.selfwatch import SelfWatch, health
@@ -240,6 +241,23 @@ async def test_what_a_receiver_can_not_be_told_its_fallback_is_told(town: Town) 
     assert "told here since phone can't be reached: HTTP 401, for" in town.posts["mail"].sent[0].body
 
 
+@pytest.mark.parametrize(
+    ("after", "failed_for", "hands_over"), [(None, 19, False), (None, 20, True), (5, 5, True), (3600, 60, False)]
+)
+async def test_when_a_fallback_takes_over_can_be_chosen(
+    town: Town, after: float | None, failed_for: float, hands_over: bool
+) -> None:
+    service = Service(town.bundle((RATIO,), Receiver("phone", fallback=("mail",), fallback_after=after)), town.store)
+    service.problems.fail(about_receiver("phone"), Problem(0.0, "HTTP 503", 20.0, 20.0))
+    assert bool(service._failing(failed_for)) == hands_over
+
+
+async def test_one_message_that_is_refused_sends_the_others_nowhere_else(town: Town) -> None:
+    service = Service(town.bundle((RATIO,), Receiver("phone", fallback=("mail",))), town.store)
+    service.problems.fail(about_refusal("phone"), Problem(0.0, "HTTP 400", 0.0, 0.0))
+    assert service._failing(100.0) == {}
+
+
 # ---------------------------------------------------------------- another rules file
 
 
@@ -413,6 +431,8 @@ async def test_a_bad_file_keeps_the_old_rules_and_is_told_until_a_good_one_comes
     assert town.titles() == ["CRITICAL · riskbot · rules.toml can't be used"]
     body = town.posts["phone"].sent[0].body
     assert "rules.toml:7: unknown key (and 1 more); the rules from before stay in force" in body
+    await reloader.reload()
+    await town.until(lambda: len(town.titles()) == 2)  # another try, perhaps another mistake: it is said again
     file.path.write_text("other")
     await reloader.reload()
     assert service.bundle.rules == (BLIND,)
