@@ -22,10 +22,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from riskbot import snapshot, text
+from riskbot import snapshot, template, text
 from riskbot.history import Want
 from riskbot.model import AccountInfo, Event, Reading, Severity, View
 
@@ -79,6 +79,8 @@ def _name(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 """Part of the ids of messages, and their first line."""
+Label = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_name)]
+"""What stands under a label's name."""
 Currency = Annotated[str, AfterValidator(str.upper)]
 """As OKX spells it, in capitals."""
 TierName = Literal["info", "warning", "critical", "emergency"]
@@ -210,7 +212,7 @@ REPEATS = {Severity.EMERGENCY: 120.0, Severity.CRITICAL: 600.0, Severity.WARNING
 """Seconds after which an alert that lasts is told again, unless its rule says otherwise."""
 _SHORTEST_REPEAT = 10.0
 
-_TELLING = {"name", "accounts", "receivers", "repeat_every", "enabled", "renamed_from"}
+_TELLING = {"name", "accounts", "receivers", "repeat_every", "labels", "message", "enabled", "renamed_from"}
 """Keys of a rule that do not change how it judges."""
 
 
@@ -228,6 +230,16 @@ def _repeat(value: object) -> dict[Any, float]:
 
 Repeat = Annotated[dict[TierName, float], BeforeValidator(_repeat)]
 """A duration for all tiers, or one for each: `{ emergency = "5m" }`."""
+
+
+def _label_names(labels: dict[str, str]) -> dict[str, str]:
+    if not all(re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) for name in labels):
+        raise PydanticCustomError("label", "a label's name is made of letters, digits, _ and -")
+    return labels
+
+
+Labels = Annotated[dict[str, Label], AfterValidator(_label_names)]
+"""Words of the trader's own that go with every message of a rule: `{ desk = "a" }`."""
 
 
 class Rule(BaseModel):
@@ -259,6 +271,8 @@ class Rule(BaseModel):
     flap: Flap = Field(Flap(), description="When changes come too often: rises are told, falls wait until it is calm.")
     receivers: tuple[str, ...] | None = Field(None, description="Told to these receivers only.")
     repeat_every: Repeat | None = Field(None, description="When an alert that lasts is told again; 0s: never.")
+    labels: Labels = Field({}, description="Words that go with each message.", examples=[{"desk": "a"}])
+    message: str | None = Field(None, max_length=1000, description="The headline, and more lines, in your own words.")
     renamed_from: Name | None = Field(None, description="Its former name: alerts that are open move along.")
     enabled: bool = True
 
@@ -272,6 +286,21 @@ class Rule(BaseModel):
                 **inspect.get_annotations(cls),
                 worse: Above if worse == "above" else Below,
             }
+
+    @field_validator("message")
+    @classmethod
+    def _is_template(cls, message: str | None, info: ValidationInfo) -> str | None:
+        try:
+            template.parse(message or "", info.data.get("labels", ()))
+        except template.BadTemplateError as error:
+            near = suggest(error.word, error.known) if error.word else ""
+            raise PydanticCustomError("message", "{why}", {"why": f"{error}{near or error.rest}"}) from None
+        return message
+
+    @cached_property
+    def _template(self) -> template.Template | None:
+        """Its `message`, cut into pieces once."""
+        return None if self.message is None else template.parse(self.message, self.labels)
 
     @cached_property
     def _ladder(self) -> Ladder:
@@ -451,18 +480,34 @@ def _blame(error: BaseException) -> str:
 
 
 def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
-    """Headline and lines of a message. A rule that fails at its words is told in plain ones; None: it is gone."""
+    """Headline and lines of a message, in the rule's own words or those of its `message`; None: it is gone."""
     if rule is None:
         return f"{event.rule} {event.subject}".rstrip(), []
-    unseen = []
+    headline, lines = _own_words(rule, view, event)
+    if rule._template is not None:  # noqa: SLF001 - compiled at load, for us
+        first, *more = template.render(rule._template, _facts(rule, view, event, headline))  # noqa: SLF001 - as above
+        headline, lines = first or headline, [*more, *lines]
+    if rule.labels:
+        lines.append(", ".join(f"{name}: {word}" for name, word in rule.labels.items()))
     if view.outage and not rule.SEES_OUTAGE:
-        unseen = [f"as last seen {text.clock(view.outage.since)}, blind since"]
+        lines.append(f"as last seen {text.clock(view.outage.since)}, blind since")
+    return headline, lines
+
+
+def _own_words(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
+    """As its kind says it. A rule that fails at its words is told in plain ones."""
     try:
         lines = rule.explain(view, event)
         said = [lines] if isinstance(lines, str) else [str(line) for line in lines]
-        return str(rule.say(event)), said + unseen
+        return str(rule.say(event)), said
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        return Rule.say(rule, event), [_blame(error), *unseen]
+        return Rule.say(rule, event), [_blame(error)]
+
+
+def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:
+    rungs = rule._ladder.rungs  # noqa: SLF001 - compiled at load, for us
+    tier = next((rung.enter for rung in rungs if rung.severity == event.after), None)
+    return template.Facts(view, event, headline, rule.labels, tier)
 
 
 class Asker:

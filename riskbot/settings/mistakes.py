@@ -42,7 +42,7 @@ _PLAIN = {
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
     "tuple_type": 'write a list: {key} = ["…", "…"]',
-    "dict_type": "write {{ warning = …, critical = … }}",
+    "dict_type": "write {example}",
     "string_too_short": "is empty",
     "too_short": "is empty",
     "string_too_long": "write at most {max_length} characters",
@@ -77,7 +77,7 @@ def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
     limits = detail.get("ctx", {})
     if _is_duration(section, key):
         limits = {name: f"{value:g} s" if value < 60 else span(value) for name, value in limits.items()}
-    return words.format(key=key, **limits)
+    return words.format(key=key, example=_example(section, key), **limits)
 
 
 def _without_values(message: str, value: Any) -> str:
@@ -124,8 +124,10 @@ def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
 
 
 def _example(section: type[BaseModel], key: str) -> str:
-    field = next(field for name, field in section.model_fields.items() if (field.alias or name) == key)
-    if get_origin(field.annotation) is dict:
+    field = next((field for name, field in section.model_fields.items() if (field.alias or name) == key), None)
+    if key == "labels":
+        return '{ desk = "…" }'
+    if field is None or get_origin(field.annotation) is dict:
         return "{ warning = …, critical = … }"
     return '"1h"' if _is_duration(section, key) else '"…"'
 
