@@ -117,14 +117,10 @@ def not_running(out: Any, pid: int) -> None:
 
 
 def document(path: Path) -> dict[str, Any]:
-    """The rules file as it stands, `${…}` not filled in; empty if it can't be read."""
-    import tomllib  # noqa: PLC0415 - see cli/__init__.py
-    from decimal import Decimal  # noqa: PLC0415 - see cli/__init__.py
+    """The rules file with all that it includes, `${…}` not filled in; empty if it can't be read."""
+    from riskbot import settings  # noqa: PLC0415 - see cli/__init__.py
 
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
-    except (OSError, ValueError, RecursionError):  # whoever needs the file whole has said so already
-        return {}
+    return settings.document(path)
 
 
 def accounts_in(file: dict[str, Any]) -> dict[str, float]:

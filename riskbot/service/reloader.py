@@ -11,18 +11,18 @@ from pathlib import Path
 from riskbot.health import Problem
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import steady
-from riskbot.settings import ConfigError
+from riskbot.settings import ConfigError, Stamps
 
 log = logging.getLogger("riskbot")
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks at the file. One that changes is read when it has stayed the same for one look."""
-
-Stamp = tuple[int, int, int]
+"""Seconds between two looks at the files. They are read when they have changed, and stayed so for one look."""
 
 
 class Reloader:
-    """Reads the rules file anew when it has changed or somebody asks (SIGHUP), and hands it to the service whole.
+    """Reads the rules file anew when it, or one that it includes, has changed or somebody asks (SIGHUP).
+
+    It hands them to the service whole.
 
     read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
     that is told until a good one comes.
@@ -31,6 +31,7 @@ class Reloader:
     def __init__(self, path: Path, read: Callable[[], Bundle], service: Service) -> None:
         self._path, self._read, self._service = path, read, service
         self._asked = asyncio.Event()
+        self._stamp = Stamps(path)
         self._used = self._looked = self._stamp()
 
     def ask(self) -> None:
@@ -44,7 +45,7 @@ class Reloader:
     async def _turn(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._asked.wait(), LOOK_EVERY)
-        stamp = self._stamp()
+        stamp = await asyncio.to_thread(self._stamp)
         settled = stamp == self._looked and stamp != self._used
         self._looked = stamp
         if self._asked.is_set() or settled:
@@ -70,10 +71,3 @@ class Reloader:
         log.error("%s can't be used; the rules from before stay in force: %s", self._path.name, why)
         told = f"{why}; the rules from before stay in force"
         self._service.problems.fail(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))
-
-    def _stamp(self) -> Stamp | None:
-        try:
-            found = self._path.stat()
-        except OSError:  # it is told what is wrong when it is read
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino

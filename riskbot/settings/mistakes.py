@@ -33,7 +33,8 @@ SYNTAX = (
 )
 """How tomllib begins to say it, and how a trader understands it."""
 
-_HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+"""How the sections of a file are written."""
 
 _SHAPES = ("tuple_type", "dict_type", "model_type")
 
@@ -57,11 +58,13 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and len(loc) <= 2:
-        return f"{loc[0]}: write {_HEADERS[str(loc[0])]} and its keys below it"
+    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
+        return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
+    if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
+        return f"{key}: belongs at the top of the file, above the first [section]"
     if kind == "extra_forbidden":
         keys = [field.alias or name for name, field in section.model_fields.items()]
-        return f'unknown key "{key}"' + (suggest(key, keys) or f"; known are {', '.join(keys)}")
+        return unknown_key(key, keys)
     if kind == "missing":
         return f"{key} is missing: write {key} = {_example(section, key)}"
     if kind == "literal_error":
@@ -105,6 +108,12 @@ def _explain_word(detail: ErrorDetails, key: str) -> str:
         return f"{key}: can't be switched off: take this line away"
     what = "unknown severity" if key == "[key]" else f"{key}: unknown value"
     return f"{what}{suggest(str(detail['input']), options) or ';'} one of {', '.join(options)}"
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """A key that nobody asked for. It is repeated: what stands left of the = is no secret."""
+    known = list(known)
+    return f'unknown key "{key}"' + (suggest(key, known) or f"; known are {', '.join(known)}")
 
 
 def no_such(what: str, word: object, known: Iterable[str]) -> str:

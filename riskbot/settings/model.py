@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -108,18 +108,23 @@ class StoreSettings(_Section):
 
 
 class Config(Struct, frozen=True):
-    """A whole rules file, valid. `db`: the store's path, absolute. `warnings`: usable, but look."""
+    """A whole rules file, valid.
+
+    db: the store's path, absolute. warnings: usable, but look. files: the file itself and those that it includes.
+    """
 
     accounts: tuple[AccountSettings, ...]
     receivers: dict[str, ReceiverSettings]
     rules: tuple[Rule, ...]
     db: Path
     warnings: tuple[Problem, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 class File(_Section):
     """The whole document; its rules are validated one by one, each as its kind."""
 
+    include: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     accounts: tuple[AccountSettings, ...] = ()
     receivers: dict[str, ReceiverSettings] = {}
     store: StoreSettings = StoreSettings()
