@@ -140,6 +140,18 @@ def receivers_in(file: dict[str, Any]) -> list[str]:
     return list(named(file, "receivers"))
 
 
+def add_labels(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """To each row the labels that its rule has in the file now."""
+    from riskbot.settings.model import named, tables  # noqa: PLC0415 - see cli/__init__.py
+
+    labels = {
+        str(entry.get("name")): {name: str(word) for name, word in named(entry, "labels").items()}
+        for _, entry in tables(document(path), "rules")
+    }
+    for row in rows:
+        row["labels"] = labels.get(row["rule"], {})
+
+
 def rules_in(file: dict[str, Any]) -> dict[str, Rule]:
     """The rules of a file, by name; without those that are wrong."""
     from riskbot import plugins  # noqa: PLC0415 - see cli/__init__.py
