@@ -16,6 +16,7 @@ from riskbot.model import Cause, Event, Outage, Severity, View
 from riskbot.rules import Rule, tell
 from riskbot.snapshot import Snapshot, field_paths
 from riskbot.template import FORMS, NUMBERS, WORDS, BadTemplateError
+from tests.desk import Desk
 
 KINDS = plugins.kinds(plugins.manager())
 ROW = {
@@ -88,6 +89,17 @@ def test_the_rule_s_own_lines_stay_below_those_of_the_trader() -> None:
     assert said[0] == "margin ratio 1.42 (142 %)"
     assert said[1][0] == "runbook: https://wiki/ratio"
     assert said[1][1].startswith("a further loss of $")
+
+
+async def test_a_message_goes_out_in_the_trader_s_words() -> None:
+    desk = await Desk(rule("equity {adjEq}, ratio {value}", labels={"desk": "a"})).load()
+    desk.market.ratio = "4"
+    await desk.poll()
+
+    ((_, message),) = await desk.store.outbox(("queued",))
+
+    assert message.title == "WARNING · main · equity $50,000, ratio 4"
+    assert "desk: a" in message.body.splitlines()
 
 
 def test_labels_are_told_on_one_line_after_the_rule_s_own() -> None:
