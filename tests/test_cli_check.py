@@ -61,6 +61,8 @@ kind = "change"
 field = "details.liab"
 rises_by = { warning = "$10000", critical = "20000 USD" }
 over = "1h"
+labels = { desk = "a" }
+repeat_every = { warning = "1h" }
 
 [[rules]]
 name = "off"
@@ -132,6 +134,7 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "accounts": [{"name": "[main] :fire:", "region": "global", "poll_every": 1.0}],
         "receivers": [{"name": "[/] phone", "min_severity": "info"}],
         "store": "/state/riskbot.db",
+        "files": [str(path)],
         "warnings": [],
     }
     assert rules["debt"] == {
@@ -143,12 +146,26 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "unit": "USD",
         "for": 0.0,
         "keep_firing_for": 30.0,
+        "labels": {"desk": "a"},
     }
     assert {name: rule["unit"] for name, rule in rules.items()} == {
         "[/] margin [bold]": "", "equity": "USD", "liab": "coin", "debt": "USD", "off": "level", "blind": "",
     }  # fmt: skip
     assert rules["off"]["enabled"] is False
     assert check("-c", path, "--json").stdout == result.stdout
+
+
+def test_files_that_are_included_are_named(path: Path) -> None:
+    path.write_text('include = ["rules.d/*.toml"]\n' + RULES)
+    more = path.parent / "rules.d" / "more.toml"
+    more.parent.mkdir()
+    more.write_text('[[rules]]\nname = "more"\nkind = "margin_ratio"\nbelow = { warning = 5 }\n')
+
+    result = check("-c", path)
+
+    assert f"  includes   {more}\n" in result.stdout
+    assert rows(result)["more"] == "margin_ratio below warning 5"
+    assert json.loads(check("-c", path, "--json").stdout)["files"] == [str(path), str(more)]
 
 
 def test_warnings_are_told_on_stderr_and_it_is_right_all_the_same(path: Path) -> None:

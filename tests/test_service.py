@@ -472,6 +472,19 @@ async def test_a_file_that_changed_is_read_when_it_has_settled(
     assert town.service.bundle.rules == (BLIND,)
 
 
+async def test_a_file_that_is_included_is_noticed_as_well(
+    town: Town, file: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("riskbot.service.reloader.LOOK_EVERY", 0.01)
+    file.path.write_text('include = ["rules.d/*.toml"]')
+    reloader = await file.open()
+    (file.path.parent / "rules.d").mkdir()
+    (file.path.parent / "rules.d" / "more.toml").write_text("")
+    for _ in range(3):
+        await reloader._turn()
+    assert file.reads == 1
+
+
 async def test_a_file_that_is_gone_is_read_and_so_told_once(
     town: Town, file: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

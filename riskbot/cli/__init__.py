@@ -21,6 +21,9 @@ COMMANDS = {
     "silence": "Hide alerts of some rules for a while; list and end that.",
     "history": "Show past alerts and what became of their messages.",
     "outbox": "Show messages that wait or were given up; send again, drop.",
+    "rules": "Show what kinds of rules there are; write one to begin with.",
+    "fields": "Show the fields of OKX that rules can name.",
+    "schema": "Write the JSON Schema of the rules file, for editors.",
     "demo": "Play a crash on this machine: no key, no network.",
     "simulate": "Serve a simulated exchange to try rules against.",
 }

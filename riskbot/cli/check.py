@@ -43,6 +43,7 @@ def _document(config: Config) -> dict[str, Any]:
         "receivers": [{"name": name, "min_severity": r.min_severity} for name, r in config.receivers.items()],
         "rules": [_rule_document(rule) for rule in config.rules],
         "store": str(config.db),
+        "files": [str(file) for file in config.files],
         "warnings": [str(warning) for warning in config.warnings],
     }
 
@@ -57,6 +58,7 @@ def _rule_document(rule: Rule) -> dict[str, Any]:
         "unit": _unit(rule),
         "for": rule.for_,
         "keep_firing_for": rule.keep_firing_for,
+        "labels": rule.labels,
     }
 
 
@@ -64,8 +66,9 @@ def _show(path: Path, config: Config) -> None:
     out = console()
     who = ", ".join(f"{a.name} ({a.base_url or a.region}, every {a.poll_every:g} s)" for a in config.accounts)
     told = ", ".join(f"{name} (from {r.min_severity})" for name, r in config.receivers.items())
-    lines = (f"{path} is right.", f"  accounts   {who}", f"  receivers  {told}", f"  state in   {config.db}", "")
-    out.print("\n".join(lines), markup=False, emoji=False, soft_wrap=True)
+    lines = (f"{path} is right.", f"  accounts   {who}", f"  receivers  {told}", f"  state in   {config.db}")
+    more = (f"  includes   {', '.join(map(str, config.files[1:]))}",) if config.files[1:] else ()
+    out.print("\n".join((*lines, *more, "")), markup=False, emoji=False, soft_wrap=True)
     rows = table("rule", "kind", "fires")
     for rule in config.rules:
         rows.add_row(*_row(rule))
@@ -114,7 +117,10 @@ def _timers(rule: Rule) -> str:
 
 def _tiers(rule: Rule) -> tuple[str, dict[str, Any]]:
     """The key under which the tiers stand in the file, and what stands there."""
-    found = ((key, getattr(rule, key)) for key in type(rule).model_fields)
+    from riskbot.rules import Rule as Common  # noqa: PLC0415 - see cli/__init__.py
+
+    own = (key for key in type(rule).model_fields if key not in Common.model_fields)
+    found = ((key, getattr(rule, key)) for key in own)
     return next(((key, value) for key, value in found if value and isinstance(value, dict)), ("", {}))
 
 

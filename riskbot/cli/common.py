@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from riskbot.rules import Rule
     from riskbot.settings import Config
 
 config_option = click.option(
@@ -49,6 +50,13 @@ def load(path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
     return config
+
+
+def known_kinds() -> dict[str, type[Rule]]:
+    """Every kind of rule by its name."""
+    from riskbot import plugins  # noqa: PLC0415 - see `load`
+
+    return plugins.kinds(plugins.manager())
 
 
 def secrets(config: Config) -> list[str]:

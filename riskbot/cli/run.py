@@ -18,7 +18,6 @@ from riskbot.cli.common import config_option, fail, load, log_to_stderr, secrets
 
 if TYPE_CHECKING:
     from riskbot.redact import Redactor
-    from riskbot.service.reloader import Stamp
     from riskbot.settings import Config
 
 log = logging.getLogger("riskbot")
@@ -37,10 +36,10 @@ def command(path: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import RedactingFormatter, Redactor  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.service.reloader import stamp  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import Stamps  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
 
-    used = stamp(path)
+    used = Stamps(path)()
     config = load(path)
     redactor = Redactor(secrets(config))
     log_to_stderr(lambda layout: RedactingFormatter(redactor, layout))
@@ -72,7 +71,7 @@ def _end(stop: asyncio.Event) -> None:
     last.start()
 
 
-async def watch(config: Config, path: Path, redactor: Redactor, used: Stamp | None = None) -> None:
+async def watch(config: Config, path: Path, redactor: Redactor, used: object = None) -> None:
     """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py

@@ -11,36 +11,28 @@ from pathlib import Path
 from riskbot.health import Problem
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import steady
-from riskbot.settings import ConfigError
+from riskbot.settings import ConfigError, Stamps
 
 log = logging.getLogger("riskbot")
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks at the file. One that changes is read when it has stayed the same for one look."""
-
-Stamp = tuple[int, int, int]
-
-
-def stamp(path: Path) -> Stamp | None:
-    """What changes with the file; None: it can't be looked at."""
-    try:
-        found = path.stat()
-    except OSError:  # what is wrong is told when it is read
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+"""Seconds between two looks at the files. They are read when they have changed, and stayed so for one look."""
 
 
 class Reloader:
-    """Reads the rules file anew when it has changed or somebody asks (SIGHUP), and hands it to the service whole.
+    """Reads the rules file anew when it, or one that it includes, has changed or somebody asks (SIGHUP).
+
+    It hands them to the service whole.
 
     read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
-    that is told until a good one comes. used: the stamp of the file that is in use.
+    that is told until a good one comes. used: the `Stamps` of the files that are in use.
     """
 
-    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service, used: Stamp | None = None) -> None:
+    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service, used: object = None) -> None:
         self._path, self._read, self._service = path, read, service
         self._asked = asyncio.Event()
-        self._used = self._looked = used or stamp(path)
+        self._stamp = Stamps(path)
+        self._used = self._looked = used or self._stamp()
         service.problems.clear(path.name)  # riskbot would not run without a good one
 
     def ask(self) -> None:
@@ -54,7 +46,7 @@ class Reloader:
     async def _turn(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._asked.wait(), LOOK_EVERY)
-        now = stamp(self._path)
+        now = await asyncio.to_thread(self._stamp)
         settled = now == self._looked and now != self._used
         self._looked = now
         if self._asked.is_set() or settled:
