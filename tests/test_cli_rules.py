@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
@@ -155,6 +155,34 @@ def test_a_kind_without_an_example_is_filled_with_samples(monkeypatch: pytest.Mo
     assert parse_duration(entry["within"]) == 3600
     assert (entry["word"], entry["counts"], entry["strict"], entry["below"]) == ("…", 4, True, {"warning": 3})
     assert "[[rules]]" in rules("kinds", "plain").stdout
+
+
+class Picky(Rule, kind="picky", worse="above"):
+    EXAMPLE = "no = TOML ="
+    word: Literal["yes"] | None = None
+    odd: str = Field(pattern="^x$")
+
+
+def test_a_kind_whose_samples_are_not_right_is_written_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskbot.cli.rules.known_kinds", lambda: {"picky": Picky})
+    monkeypatch.setattr(Picky, "EXAMPLE", "")
+
+    result = rules("new", "picky")
+
+    assert result.exit_code == 0
+    assert entry_of(result.stdout)["odd"] == "…"
+    assert result.stderr.startswith("warning: the kind gives no example, and this is not right yet: odd: ")
+
+
+@pytest.mark.parametrize("example", ["no = TOML =", "x = 1", "rules = []", "rules = 3", "rules = [3]"])
+def test_an_example_that_is_none_hurts_nobody(monkeypatch: pytest.MonkeyPatch, example: str) -> None:
+    monkeypatch.setattr("riskbot.cli.rules.known_kinds", lambda: {"picky": Picky})
+    monkeypatch.setattr(Picky, "EXAMPLE", example)
+
+    (shown,) = json.loads(rules("kinds", "--json").stdout)
+
+    assert shown["summary"] == ""
+    assert entry_of(shown["example"])["kind"] == "picky"
 
 
 # ---------------------------------------------------------------- values

@@ -191,7 +191,7 @@ def test_include_is_a_list_of_patterns(include: str, said: str) -> None:
     assert mistakes() == [f"rules.toml:1: {said}"]
 
 
-@pytest.mark.parametrize("pattern", ["rules.d/*.toml", "[", "nul\\u0000", "no/where.toml"])
+@pytest.mark.parametrize("pattern", ["rules.d/*.toml", "[", "nul\\u0000", "nul\\u0000/*", "no/where.toml"])
 def test_a_pattern_that_matches_nothing_is_warned_of(pattern: str) -> None:
     write("rules.toml", MAIN.replace("rules.d/*.toml", pattern))
 

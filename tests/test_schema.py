@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from pydantic import ConfigDict, Field
 
 from riskbot import plugins
-from riskbot.rules import Duration, Number, Rule
+from riskbot.rules import Above, Duration, Number, Rule
 from riskbot.settings.schema import json_schema, of_kind, type_of
 from riskbot.spelling import duration
 
@@ -138,7 +139,7 @@ def test_a_duration_is_written_with_its_units(seconds: float, written: str) -> N
 # ---------------------------------------------------------------- a plugin's kind
 
 
-class Node(Rule, kind="node", worse="above"):
+class Node(Rule, kind="node"):
     """A kind with keys of
     all sorts.
 
@@ -149,6 +150,7 @@ class Node(Rule, kind="node", worse="above"):
     share: Number = 1  # type: ignore[assignment]
     after: Duration | None = None
     names: dict[str, int] = Field({}, description="By name.")
+    above: Above = Field({"warning": Decimal("1e2"), "critical": Decimal("150.5")})
     more: tuple[Pair, ...] = ()
 
 
@@ -184,5 +186,6 @@ def test_a_plugin_s_kind_is_described_as_far_as_it_can_be() -> None:
         "more": "list of tables",
         "above": "tiers: number",
     }
+    assert keys["above"]["default"] == {"warning": 100, "critical": 150.5}
     assert jsonschema.Draft7Validator(schema).is_valid({"rules": [{"name": "x", "kind": "strange", "thing": "x"}]})
     assert not jsonschema.Draft7Validator(schema).is_valid({"rules": [{"name": "x", "kind": "other"}]})

@@ -38,7 +38,12 @@ def of_kind(kind: type[Rule]) -> Schema:
 
 def summary(kind: type[Rule]) -> str:
     """The first paragraph of what a kind says of itself, on one line."""
-    return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
+    return " ".join(text_of(kind).partition("\n\n")[0].split())
+
+
+def text_of(kind: type[Rule]) -> str:
+    """All that a kind says of itself."""
+    return inspect.cleandoc(kind.__doc__ or "")
 
 
 class _Plain(GenerateJsonSchema):
@@ -94,9 +99,10 @@ def _default(node: Schema) -> Schema:
     if kind == "duration" and isinstance(value, int | float):
         return {**node, "default": duration(value)}
     if kind == "number" and isinstance(value, str):
-        return {**node, "default": float(value) if "." in value else int(value)}
-    if isinstance(value, dict) and value:
-        own = {key: _default(part)["default"] for key, part in node.get("properties", {}).items()}
+        return {**node, "default": int(number) if (number := float(value)).is_integer() else number}
+    if isinstance(value, dict):
+        parts = node.get("properties", {})
+        own = {key: _default({**parts.get(key, {}), "default": item})["default"] for key, item in value.items()}
         return {**node, "default": own}
     return node
 
