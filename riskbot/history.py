@@ -169,6 +169,7 @@ class History:
             elif count + 1 >= GONE_COUNT and at - since >= GONE_HOLD:
                 del gone[ccy]
                 self._unlisted.setdefault(path, {})[ccy] = price
+                self._moved[path] = at
                 self._put(path, ccy, ZERO, at)
             else:
                 gone[ccy] = (since, count + 1, price)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from riskbot.cli.common import STYLES, config_option, console, json_option, load
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from riskbot.rules import Rule
+    from riskbot.rules import Rule, Rung
     from riskbot.settings import Config
 
 
@@ -53,7 +54,7 @@ def _rule_document(rule: Rule) -> dict[str, Any]:
         "kind": rule.kind,
         "enabled": rule.enabled,
         "field": getattr(rule, "field", ""),
-        "tiers": {rung.severity.label: f"{rung.enter:f}" for rung in rule.ladder().rungs},
+        "tiers": {rung.severity.label: _exact(rule, rung) for rung in rule.ladder().rungs},
         "unit": _unit(rule),
         "for": rule.for_,
         "keep_firing_for": rule.keep_firing_for,
@@ -88,11 +89,11 @@ def _fires(rule: Rule) -> Text:
     """`adjEq below warning $5,000, critical $3,000 for 2 s`: as the file has it."""
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
-    key, _ = _tiers(rule)
-    unit, ladder = _unit(rule), rule.ladder()
+    key, written = _tiers(rule)
+    unit = _unit(rule)
     tiers = [
-        Text.assemble((rung.severity.label, STYLES[rung.severity.label]), f" {_amount(rung.enter, unit)}")
-        for rung in ladder.rungs
+        Text.assemble((rung.severity.label, STYLES[rung.severity.label]), f" {_tier(written, rung, unit)}")
+        for rung in rule.ladder().rungs
     ]
     words = [getattr(rule, "field", ""), key.replace("_", " "), Text(", ").join(tiers), _timers(rule)]
     return Text(" ").join(Text(word) if isinstance(word, str) else word for word in words if word)
@@ -114,8 +115,27 @@ def _timers(rule: Rule) -> str:
 
 def _tiers(rule: Rule) -> tuple[str, dict[str, Any]]:
     """The key under which the tiers stand in the file, and what stands there."""
-    found = ((key, getattr(rule, key)) for key in type(rule).model_fields)
+    from riskbot.rules import Rule  # noqa: PLC0415 - see cli/__init__.py
+
+    found = ((key, getattr(rule, key)) for key in type(rule).model_fields if key not in Rule.model_fields)
     return next(((key, value) for key, value in found if value and isinstance(value, dict)), ("", {}))
+
+
+def _tier(written: dict[str, Any], rung: Rung, unit: str) -> str:
+    """One tier as it was meant: words, a time, or an amount."""
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    value = written.get(rung.severity.label)
+    if isinstance(value, str | tuple):
+        return value if isinstance(value, str) else " or ".join(value)
+    return span(value) if isinstance(value, float) else _amount(rung.enter, unit)
+
+
+def _exact(rule: Rule, rung: Rung) -> str:
+    """One tier for machines: words, or a number; a time in seconds."""
+    _, written = _tiers(rule)
+    words = isinstance(written.get(rung.severity.label), str | tuple)
+    return _tier(written, rung, "") if words else f"{rung.enter:f}"
 
 
 def _unit(rule: Rule) -> str:
@@ -126,7 +146,9 @@ def _unit(rule: Rule) -> str:
     own = {getattr(tier, "unit", "") for tier in tiers.values()} - {""}
     if own:
         return own.pop().replace("$", USD)
-    return str(field(rule.field).unit) if hasattr(rule, "field") else ""
+    with suppress(KeyError):  # a field of its own
+        return str(field(rule.field).unit) if hasattr(rule, "field") else ""
+    return ""
 
 
 def _amount(value: Decimal, unit: str) -> str:
