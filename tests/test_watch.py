@@ -145,7 +145,7 @@ async def test_it_backs_off_but_not_far_when_danger_is_near(owes: str, longest: 
 
 
 async def test_a_key_that_may_too_much_is_told_and_is_no_danger_that_hurries() -> None:
-    desk = await Desk(RATIO, rule("key_safety")).load()
+    desk = await Desk(RATIO, rule("key_safety"), BLIND).load()
     desk.market.permissions = ("read_only", "withdraw")
     for _ in range(2):
         await desk.poll()
@@ -155,9 +155,10 @@ async def test_a_key_that_may_too_much_is_told_and_is_no_danger_that_hurries() -
         "INFO · main · the API key is bound to no IP address",
     ]
     desk.market.error = SourceError("OKX is busy", Remedy.BACK_OFF)
-    for _ in range(12):
+    for _ in range(20):
         await desk.poll()
     assert desk.watch._resume - desk.hands.clock.now() >= 30.0
+    assert (await desk.titles())[2:] == ["WARNING · main · can't see the account"]
 
 
 async def test_a_fetch_that_never_ends_is_blindness_too(monkeypatch: pytest.MonkeyPatch) -> None:

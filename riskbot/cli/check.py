@@ -95,7 +95,9 @@ def _fires(rule: Rule) -> Text:
         Text.assemble((rung.severity.label, STYLES[rung.severity.label]), f" {_tier(written, rung, unit)}")
         for rung in rule.ladder().rungs
     ]
-    words = [getattr(rule, "field", ""), key.replace("_", " "), Text(", ").join(tiers), _timers(rule)]
+    reaches = getattr(rule, "reaches", None)
+    goal = "" if reaches is None else f"reaches {_amount(reaches, _field_unit(rule))}"
+    words = [getattr(rule, "field", ""), goal, key.replace("_", " "), Text(", ").join(tiers), _timers(rule)]
     return Text(" ").join(Text(word) if isinstance(word, str) else word for word in words if word)
 
 
@@ -106,7 +108,7 @@ def _timers(rule: Rule) -> str:
     usual = type(rule).model_fields["keep_firing_for"].default
     over = getattr(rule, "over", None)
     words = [
-        f"in {span(over)}" if over else "",
+        f"in {span(over)}" if isinstance(over, float) else "",
         f"for {span(rule.for_)}" if rule.for_ else "",
         f"(falls after {span(rule.keep_firing_for)})" if rule.keep_firing_for != usual else "",
     ]
@@ -139,13 +141,22 @@ def _exact(rule: Rule, rung: Rung) -> str:
 
 
 def _unit(rule: Rule) -> str:
-    """Of its tiers: `%`, `USD`, `coin`, `ratio`, `level`; "" where it is not known."""
-    from riskbot.snapshot import USD, field  # noqa: PLC0415 - see cli/__init__.py
+    """Of its tiers: `%`, `USD`, `coin`, `ratio`, `level`, `s`; "" where it is not known."""
+    from riskbot.snapshot import USD  # noqa: PLC0415 - see cli/__init__.py
 
     _, tiers = _tiers(rule)
+    if any(isinstance(tier, float) for tier in tiers.values()):
+        return "s"
     own = {getattr(tier, "unit", "") for tier in tiers.values()} - {""}
     if own:
         return own.pop().replace("$", USD)
+    return _field_unit(rule)
+
+
+def _field_unit(rule: Rule) -> str:
+    """Of its field, if it has one of OKX's."""
+    from riskbot.snapshot import field  # noqa: PLC0415 - see cli/__init__.py
+
     with suppress(KeyError):  # a field of its own
         return str(field(rule.field).unit) if hasattr(rule, "field") else ""
     return ""

@@ -97,7 +97,7 @@ class Watch:
         """Fill the windows from the journal; when the account was last seen."""
         longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
         points, seen = await store.recall(self.account, self._clock.now() - longest)
-        self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
+        self.history.restore(((p.field, p.ccy, p.at, p.value) for p in points), seen)
         return seen
 
     @property

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def _parse(path: Path, source: str) -> dict[str, Any]:
         at = int(line[1]) if line else len(source.splitlines())
         plain = next((words for start, words in SYNTAX if message.startswith(start)), message)
         text = f"not valid TOML: {plain.strip()}"
-    except ValueError:  # Python refuses whole numbers of thousands of digits
+    except (ValueError, InvalidOperation):  # whole numbers of thousands of digits, exponents beyond all
         lines = source.split("\n")
         at, text = lines.index(max(lines, key=len)) + 1, "a number has too many digits"
     except RecursionError:
