@@ -10,7 +10,13 @@ import pluggy
 from riskbot import hookspecs
 from riskbot.rules import Rule
 
-STOCK = ("riskbot.builtin.rules",)
+STOCK = (
+    "riskbot.builtin.key_safety",
+    "riskbot.builtin.time_to",
+    "riskbot.builtin.becomes",
+    "riskbot.builtin.rules",
+)
+"""pluggy asks the last one first."""
 
 
 def manager() -> pluggy.PluginManager:

@@ -274,6 +274,8 @@ class Rule(BaseModel):
     """Asked also while the account can't be seen; other rules are left alone then."""
     EXAMPLE: ClassVar[str] = ""
     """A `[[rules]]` entry of this kind that makes sense, for `riskbot rules kinds` and `new`."""
+    DANGER: ClassVar[bool] = True
+    """Its alerts say that money is in danger: while one is open, blindness is judged more strictly."""
 
     name: Name = Field(min_length=1, max_length=60, description="Names the alert; unique.")
     kind: str = Field(description="What it measures.")
@@ -390,6 +392,10 @@ class Rule(BaseModel):
         """
         return None
 
+    def modes(self) -> str:
+        """The account modes in which it can have data, `"34"`: those that carry any of its `columns`."""
+        return snapshot.carried(self.columns() or ())
+
     def say(self, event: Event) -> str:
         """What and how much, for a message's first line: `margin ratio 1.42 (142 %)`."""
         number = "" if event.value is None else f" {text.number(event.value)}"
@@ -415,6 +421,11 @@ class Rule(BaseModel):
             self.keep_firing_for,
             self.flap,
         )
+
+    def ladder_of_severities(self, tiers: Iterable[TierName]) -> Ladder:
+        """A ladder for readings that are a severity already: 0 for well, 1 info, 2 warning, 3 critical, 4 emergency."""
+        severities = sorted(Severity[name.upper()] for name in tiers)
+        return self.ladder_of({s.label: Decimal(s) for s in severities}, "above", step=Decimal(1))  # type: ignore[misc] # labels are TierNames
 
     def watches(self, account: str) -> bool:
         """Is this rule on, and about that account?"""
@@ -513,6 +524,15 @@ def _blame(error: BaseException) -> str:
         words = "?"
     told = f"the rule failed: {type(error).__name__}: {words}{where}"
     return told.encode("utf-8", "replace").decode()  # half a surrogate could neither be saved nor sent
+
+
+def no_data(rule: Rule, mode: str) -> str:
+    """Why that rule would stay silent in an account of that mode, or ""."""
+    modes = rule.modes()
+    if mode in modes:
+        return ""
+    having = " or ".join(snapshot.MODES[other] for other in modes)
+    return f"would have no data in {snapshot.MODES[mode]} mode: what it reads is carried in {having or 'no'} mode"
 
 
 def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:

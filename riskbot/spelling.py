@@ -57,6 +57,16 @@ REPEAT: Schema = {
 }
 
 
+WORDS: Schema = {
+    "x-type": "word, or several",
+    "anyOf": [
+        {"type": ["string", "boolean", "integer"]},
+        {"type": "array", "items": {"type": ["string", "boolean", "integer"]}, "minItems": 1},
+    ],
+    "examples": ["true", ["pending", "active"]],
+}
+
+
 def one_of(paths: Iterable[str]) -> Schema:
     """Fields of OKX, each with its meaning."""
     known = list(paths)

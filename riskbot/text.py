@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from riskbot.model import Cause, Event, Severity
+from riskbot.snapshot import COIN, USD
 
 NO_VALUE = "no value"
 
@@ -50,6 +51,13 @@ def usd(value: Decimal) -> str:
 def percent(value: Decimal) -> str:
     """`142 %` for 1.42."""
     return f"{number(value * 100, 3)} %" if value.is_finite() else NO_VALUE
+
+
+def amount(value: Decimal, unit: str, ccy: str = "") -> str:
+    """A field's value in its unit: `$16,300`, `0.25 BTC`, `1.42`. unit: as in the table of fields."""
+    if unit == USD:
+        return usd(value)
+    return f"{number(value)} {ccy}".rstrip() if unit == COIN else number(value)
 
 
 def span(seconds: float) -> str:

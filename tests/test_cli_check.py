@@ -70,6 +70,26 @@ kind = "level"
 field = "details.twap"
 at_least = { warning = 1 }
 enabled = false
+
+[[rules]]
+name = "mode"
+kind = "becomes"
+field = "acctLv"
+leaves = { critical = 3 }
+repeat_every = { critical = "1h" }
+
+[[rules]]
+name = "soon"
+kind = "time_to"
+field = "adjEq"
+reaches = 1000
+within = { warning = "2h", critical = "30m" }
+
+[[rules]]
+name = "lent"
+kind = "becomes"
+field = "details.autoLendStatus"
+becomes = { info = "pending", warning = ["active", "unsupported"] }
 """
 
 
@@ -123,6 +143,10 @@ def test_tiers_are_shown_exactly_in_their_unit_and_names_as_they_are(path: Path)
     assert said["liab"] == "change details.liab rises by warning 0.5 in 1 d"
     assert said["debt"] == "change details.liab rises by warning $10,000, critical $20,000 in 1 h"
     assert said["off"] == "level off"
+    assert said["soon"] == "time_to adjEq reaches $1,000 within warning 2 h, critical 30 min"
+    assert said["mode"] == "becomes acctLv leaves critical 3"
+    assert said["lent"] == "becomes details.autoLendStatus becomes info pending, warning active or unsupported"
+    assert said["key_safety"] == "key_safety always on"
 
 
 def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
@@ -149,8 +173,11 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "labels": {"desk": "a"},
     }
     assert {name: rule["unit"] for name, rule in rules.items()} == {
-        "[/] margin [bold]": "", "equity": "USD", "liab": "coin", "debt": "USD", "off": "level", "blind": "",
+        "[/] margin [bold]": "", "equity": "USD", "liab": "coin", "debt": "USD", "off": "level", "mode": "",
+        "soon": "s", "lent": "", "blind": "", "key_safety": "",
     }  # fmt: skip
+    assert rules["soon"]["tiers"] == {"warning": "7200", "critical": "1800"}
+    assert rules["lent"]["tiers"] == {"info": "pending", "warning": "active or unsupported"}
     assert rules["off"]["enabled"] is False
     assert check("-c", path, "--json").stdout == result.stdout
 

@@ -52,13 +52,13 @@ async def shown(life: Story) -> list[str]:
     return result.stdout.splitlines()[1:]
 
 
-CALM = "Nothing is remembered of margin left, blind: new in the file, or calm so far."
+CALM = "Nothing is remembered of margin left, blind, key_safety: new in the file, or calm so far."
 
 
 async def test_an_unchanged_file_changes_nothing(life: Story) -> None:
     assert await shown(life) == [CALM, "Nothing changes for what is open."]
     found = await plan(life)
-    assert found.pop("rules_without_memory") == ["margin left", "blind"]
+    assert found.pop("rules_without_memory") == ["margin left", "blind", "key_safety"]
     assert found == {key: [] for key in found}
 
 
@@ -194,7 +194,15 @@ async def test_without_a_database_there_is_nothing_to_plan_for(tmp_path: Path) -
 async def test_a_rule_that_has_had_something_open_is_not_said_to_be_new(life: Story) -> None:
     await life.tick(-200, "margin left", 4000)
     await life.tick(-200, "margin ratio", 1)
-    value = msgspec.json.encode(Alerts({"blind": {"": Alert(episode=1)}, "margin left": {"": Alert(episode=1)}}))
+    value = msgspec.json.encode(
+        Alerts(
+            {
+                "blind": {"": Alert(episode=1)},
+                "margin left": {"": Alert(episode=1)},
+                "key_safety": {"trade": Alert(episode=1)},
+            }
+        )
+    )
     await life.store.commit("spare", 0, "c", value)
 
     assert (await plan(life))["rules_without_memory"] == []

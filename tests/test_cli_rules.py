@@ -18,7 +18,7 @@ from riskbot.rules import Duration, Rule, parse_duration
 from riskbot.settings.schema import json_schema
 
 KINDS = plugins.kinds(plugins.manager())
-ALTERNATIVES = {"above", "below", "rises_by", "falls_by"}
+ALTERNATIVES = {"above", "below", "rises_by", "falls_by", "becomes", "leaves"}
 
 
 def rules(*args: str, columns: str = "100") -> Result:

@@ -49,7 +49,7 @@ def test_every_toml_block_of_the_readme_loads(block: str, tmp_path: Path) -> Non
     account = ACCOUNT.partition("[receivers")[0] if "[receivers." in block else ACCOUNT
     path.write_text(block if "[[accounts]]" in block else block + account if "include" in block else account + block)
     config = settings.load(path, KINDS, ENV)
-    assert len(config.rules) == block.count("[[rules]]") + ("blind" not in block)
+    assert len(config.rules) == block.count("[[rules]]") + sum(kind not in block for kind in ("blind", "key_safety"))
 
 
 HOW_TRIED = {

@@ -85,7 +85,7 @@ def test_rules_and_receivers_of_other_files_are_added_in_the_order_of_their_name
 
     config = loaded()
 
-    assert names(config) == ["ratio", "equity", "debt", "blind"]
+    assert names(config) == ["ratio", "equity", "debt", "blind", "key_safety"]
     assert list(config.receivers) == ["phone", "desk"]
     assert [str(file) for file in config.files] == ["rules.toml", "rules.d/a.toml", "rules.d/b.toml"]
     assert config.warnings == ()
@@ -97,7 +97,7 @@ def test_each_pattern_adds_what_the_ones_before_have_not() -> None:
     write("rules.d/z.toml", DEBT)
     Path("rules.d/folder.toml").mkdir()
 
-    assert names(loaded(FOLDER="rules.d")) == ["ratio", "debt", "equity", "blind"]
+    assert names(loaded(FOLDER="rules.d")) == ["ratio", "debt", "equity", "blind", "key_safety"]
 
 
 def test_the_main_file_may_leave_rules_and_receivers_to_the_others(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_the_main_file_may_leave_rules_and_receivers_to_the_others(folder: Path)
 
     config = loaded()
 
-    assert (names(config), list(config.receivers)) == (["debt", "blind"], ["desk"])
+    assert (names(config), list(config.receivers)) == (["debt", "blind", "key_safety"], ["desk"])
 
 
 def test_a_mistake_is_told_with_its_own_file_and_line() -> None:

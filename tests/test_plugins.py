@@ -26,7 +26,7 @@ def module(name: str, **hooks: object) -> types.ModuleType:
 def test_the_stock_kinds_are_found() -> None:
     kinds = plugins.kinds(plugins.manager())
 
-    assert set(kinds) == {"margin_ratio", "level", "change", "threshold", "blind"}
+    assert set(kinds) == {"margin_ratio", "level", "change", "threshold", "blind", "becomes", "key_safety", "time_to"}
     assert all(word == kind.KIND and kind.__doc__ for word, kind in kinds.items())
 
 
@@ -36,7 +36,7 @@ def test_a_stranger_s_kind_stands_beside_them() -> None:
     found.register(module("none", register_rules=lambda: None))
 
     assert plugins.kinds(found)["own"] is Own
-    assert len(plugins.kinds(found)) == 6
+    assert len(plugins.kinds(found)) == 1 + len(plugins.kinds(plugins.manager()))
 
 
 def test_two_kinds_of_one_name_are_refused() -> None:

@@ -146,3 +146,11 @@ def test_a_fall_below_what_a_receiver_is_told_is_not_called_an_end() -> None:
 
 def test_a_course_is_drawn_with_arrows() -> None:
     assert text.arrow([WARNING, CRITICAL, OK]) == "warning → critical → ok"
+
+
+@pytest.mark.parametrize(
+    ("unit", "ccy", "said"),
+    [("USD", "BTC", "$12.50"), ("coin", "BTC", "12.5 BTC"), ("coin", "", "12.5"), ("ratio", "BTC", "12.5")],
+)
+def test_an_amount_is_told_in_its_unit(unit: str, ccy: str, said: str) -> None:
+    assert text.amount(Decimal("12.5"), unit, ccy) == said

@@ -144,6 +144,23 @@ async def test_it_backs_off_but_not_far_when_danger_is_near(owes: str, longest: 
     assert longest / 2 <= desk.watch._resume - desk.hands.clock.now() <= longest
 
 
+async def test_a_key_that_may_too_much_is_told_and_is_no_danger_that_hurries() -> None:
+    desk = await Desk(RATIO, rule("key_safety"), BLIND).load()
+    desk.market.permissions = ("read_only", "withdraw")
+    for _ in range(2):
+        await desk.poll()
+        await asyncio.sleep(0)
+    assert await desk.titles() == [
+        "CRITICAL · main · the API key can withdraw",
+        "INFO · main · the API key is bound to no IP address",
+    ]
+    desk.market.error = SourceError("OKX is busy", Remedy.BACK_OFF)
+    for _ in range(20):
+        await desk.poll()
+    assert desk.watch._resume - desk.hands.clock.now() >= 30.0
+    assert (await desk.titles())[2:] == ["WARNING · main · can't see the account"]
+
+
 async def test_a_fetch_that_never_ends_is_blindness_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskbot.service.watch.TURN_DEADLINE", 0.02)
     desk = await Desk().load()
@@ -214,7 +231,7 @@ async def test_numbers_of_another_account_are_not_judged_but_told(desk: Desk) ->
     for _ in range(3):
         await again.poll()
     assert (await again.titles())[1:] == ["CRITICAL · main · can't see the account"]
-    assert again.watch.alerts.open(Severity.CRITICAL, besides="blind")
+    assert again.watch.alerts.open(Severity.CRITICAL, besides=frozenset({"blind"}))
     rows = await again.store.outbox(("queued",))
     assert "the key belongs to another account of OKX (uid 88, before 77)" in rows[0][1].body
     assert "give [[accounts]] another name" in rows[0][1].body

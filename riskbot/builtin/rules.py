@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -407,6 +407,7 @@ class Blind(Rule, kind="blind"):
 
     ALWAYS_ON = True
     SEES_OUTAGE = True
+    DANGER = False
 
     EXAMPLE = """
 [[rules]]
@@ -425,8 +426,7 @@ near_danger = "10s"
 
     def ladder(self) -> Ladder:
         """What it measures is a severity already."""
-        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # labels are TierNames
-        return self.ladder_of(tiers, "above", step=ONE)
+        return self.ladder_of_severities(get_args(TierName))
 
     def readings(self, view: View) -> Iterator[Reading]:
         """The account as a whole, then each rule that is, or was told to be, without data."""
@@ -445,13 +445,14 @@ near_danger = "10s"
         if outage is None:
             return Severity.OK, ""
         blind_for = view.now - outage.since
-        exposed = view.alerts.exposed or view.alerts.near(Severity.INFO, self.name)  # to be blind is no danger itself
-        near = view.alerts.near(Severity.WARNING, self.name)
+        harmless = view.harmless | {self.name}  # being blind is no danger by itself
+        exposed = view.alerts.exposed or view.alerts.near(Severity.INFO, harmless)
+        near = view.alerts.near(Severity.WARNING, harmless)
         told = view.alerts.alerts.get(self.name, {}).get("", Alert())
         severity = max(told.level, outage.severity)  # while nothing is seen, nothing gets better
         if blind_for >= max(outage.stale_after, min(self.after, self.near_danger if near else self.after)):
             severity = max(severity, Severity.CRITICAL if exposed else Severity.WARNING)
-        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL, besides=self.name):
+        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL, besides=harmless):
             severity = Severity.EMERGENCY
         return severity, outage.why
 
@@ -491,11 +492,7 @@ def _of(event: Event) -> str:
 
 
 def _amount(value: Decimal | None, unit: str, ccy: str) -> str:
-    if value is None:
-        return ""
-    if unit == USD:
-        return text.usd(value)
-    return f"{text.number(value)} {ccy}".rstrip() if unit == COIN else text.number(value)
+    return "" if value is None else text.amount(value, unit, ccy)
 
 
 def _worth(value: Decimal) -> str:

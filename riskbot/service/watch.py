@@ -86,7 +86,7 @@ class Watch:
         self._ask = Asker(rules)
         self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
         eyes = [rule for rule in rules if rule.SEES_OUTAGE]
-        self._eyes = next((rule.name for rule in eyes), "")
+        self._harmless = frozenset(rule.name for rule in rules if not rule.DANGER)
         self._frozen_after = min((after for rule in eyes if (after := getattr(rule, "frozen_after", 0.0))), default=inf)
 
     async def load(self, store: Store) -> None:
@@ -101,7 +101,7 @@ class Watch:
         """Fill the windows from the journal; when the account was last seen."""
         longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
         points, seen = await store.recall(self.account, self._clock.now() - longest)
-        self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
+        self.history.restore(((p.field, p.ccy, p.at, p.value) for p in points), seen)
         return seen
 
     @property
@@ -263,7 +263,8 @@ class Watch:
         """All that there is to see: the last answer, and whether it is still true."""
         outage = self._outage(self._failures[-1]) if self._failures else None
         now = self._clock.now()
-        return View(self.account, now, self._snapshot, self.history, self._info, outage, self._judge.alerts)
+        alerts, harmless = self._judge.alerts, self._harmless
+        return View(self.account, now, self._snapshot, self.history, self._info, outage, alerts, harmless)
 
     async def _look(self, *, again: bool = False) -> None:
         """Ask the rules and judge what they say. While nothing is seen only those about blindness are asked.
@@ -310,7 +311,7 @@ class Watch:
             return SLOW_EVERY if count > 1 else 0.0
         if error.remedy is not Remedy.BACK_OFF:
             return 0.0
-        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._eyes)
+        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._harmless)
         wait = min(BACK_OFF_FROM * 2 ** min(count - 1, 10), BACK_OFF_NEAR_DANGER if near else BACK_OFF_TO)
         return float(wait * random.uniform(0.5, 1.0))
 

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +217,7 @@ def _parse(path: Path, source: str) -> dict[str, Any]:
         at = int(line[1]) if line else len(source.splitlines())
         plain = next((words for start, words in SYNTAX if message.startswith(start)), message)
         text = f"not valid TOML: {plain.strip()}"
-    except ValueError:  # Python refuses whole numbers of thousands of digits
+    except (ValueError, InvalidOperation):  # whole numbers of thousands of digits, exponents beyond all
         lines = source.split("\n")
         at, text = lines.index(max(lines, key=len)) + 1, "a number has too many digits"
     except RecursionError:

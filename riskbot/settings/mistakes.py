@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -76,19 +76,20 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
     words = _PLAIN.get(detail["type"])
     if words is None:
-        return _without_values(detail["msg"].removeprefix("Value error, "), detail["input"])
+        known = {*field_paths(), *section.model_fields}
+        return _without_values(detail["msg"].removeprefix("Value error, "), detail["input"], known)
     limits = detail.get("ctx", {})
     if _is_duration(section, key):
         limits = {name: f"{value:g} s" if value < 60 else span(value) for name, value in limits.items()}
     return words.format(key=key, example=_example(section, key), **limits)
 
 
-def _without_values(message: str, value: Any) -> str:
-    """A rule's own words, without what stood in the file, unless that is nearly a word that is known."""
+def _without_values(message: str, value: Any, known: Collection[str]) -> str:
+    """A rule's own words, without what stood in the file, unless that is (nearly) a word that is known."""
     if "did you mean" in message:
         return message
     for word in _words(value):
-        if len(word) >= 6 and word not in field_paths():
+        if len(word) >= 6 and word not in known:
             message = message.replace(word, "…")
     return message
 
