@@ -12,6 +12,7 @@ from riskbot.rules import Rule
 
 STOCK = (
     "riskbot.builtin.key_safety",
+    "riskbot.builtin.expression",
     "riskbot.builtin.time_to",
     "riskbot.builtin.becomes",
     "riskbot.builtin.rules",

@@ -57,6 +57,19 @@ REPEAT: Schema = {
 }
 
 
+CONDITIONS: Schema = {
+    "x-type": "condition, or tiers",
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {name: {"type": "string", "minLength": 1} for name in SEVERITIES},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    ],
+    "examples": [{"warning": "mgnRatio < 5 and adjEq < 10000"}],
+}
 WORDS: Schema = {
     "x-type": "word, or several",
     "anyOf": [

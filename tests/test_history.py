@@ -378,6 +378,16 @@ def test_a_course_is_the_same_after_a_restart() -> None:
     assert len(again.samples("adjEq", "", 240.0, 510)) == SAMPLES
 
 
+def test_what_stood_still_before_a_restart_stood_until_it_was_last_seen() -> None:
+    past = course()
+    past.restore([("adjEq", "", 0.0, "5"), ("adjEq", "", 200.0, "6")], 400.0)
+    assert values(past, 240) == [5] * 20 + [6] * 5
+
+    past.add(snap(510, adjEq="0"))
+    assert values(past, 510)[:14] == [6] * 14
+    assert values(past, 510)[14] < 6
+
+
 def test_a_course_that_nobody_asked_for_is_not_kept() -> None:
     past = history(path="adjEq")
     past.add(snap(0, adjEq="5"))

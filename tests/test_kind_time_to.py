@@ -70,6 +70,15 @@ def test_a_fall_that_gets_faster_is_never_less_urgent() -> None:
     assert times[-1] < 30 * MINUTE
 
 
+def test_one_window_alone_is_not_believed() -> None:
+    """It has stood for long and falls since eight minutes: the shortest window says 520 s, the next one more."""
+    at = lived(time_to(), lambda t: 5 - 0.004 * max(0.0, t - 6720))
+    (reading,) = measure(time_to(), at).readings
+
+    assert 1.3 * 520 < float(reading.value) < 3 * 520
+    assert reading.note.startswith("8 min 40 s to ")
+
+
 def test_two_windows_that_fall_are_believed_though_the_shortest_has_eased() -> None:
     at = lived(time_to(), lambda t: max(5 - 0.0005 * t, 1.55))  # stands since 300 s
     (reading,) = measure(time_to(), at).readings

@@ -26,7 +26,17 @@ def module(name: str, **hooks: object) -> types.ModuleType:
 def test_the_stock_kinds_are_found() -> None:
     kinds = plugins.kinds(plugins.manager())
 
-    assert set(kinds) == {"margin_ratio", "level", "change", "threshold", "blind", "becomes", "key_safety", "time_to"}
+    assert set(kinds) == {
+        "margin_ratio",
+        "level",
+        "change",
+        "threshold",
+        "blind",
+        "becomes",
+        "key_safety",
+        "time_to",
+        "expression",
+    }
     assert all(word == kind.KIND and kind.__doc__ for word, kind in kinds.items())
 
 

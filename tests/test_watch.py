@@ -59,10 +59,12 @@ async def test_a_rule_that_is_gone_has_its_alert_closed_at_the_start(desk: Desk)
 async def test_growth_is_measured_over_a_restart(desk: Desk) -> None:
     desk.market.liab = "1000"
     await desk.poll()
+    await desk.poll()
     await Journal({"main": desk.watch}, SurvivingStore(desk.store), desk.hands.clock).write()
     again = await Desk(store=desk.store).load()
     again.hands.turn(600)
     again.market.liab = "1200"
+    assert again.watch.history._seen == desk.watch.seen
     await again.poll()
     assert await again.titles() == ["WARNING · main · change: details.liab USDT rose 20 % in 1 h"]
 
