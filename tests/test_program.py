@@ -220,9 +220,10 @@ async def test_no_alert_is_lost_and_few_are_repeated_over_random_kills(tmp_path:
     _assert_nothing_fell_by_the_way(rows)
     repeats = sum(told.values()) - len(told)
     assert repeats <= KILLS
+    unsure = {_short(m.alert, m.episode, m.seq) for _, m in rows if any(step.maybe_sent for step in m.covers)}
     for alert in ("margin ratio", "forced repayment", "conversion"):
         mine_only = [message for message in mine.heard if alert in message.title]
-        _assert_true_course(mine_only)
+        _assert_true_course(mine_only, unsure)
         worst = [m for m in mine_only if "EMERGENCY" in m.title]
         assert len({m.id.rpartition(".")[0] for m in worst}) >= crises // 3
         assert "RESOLVED" in mine_only[-1].title or "MISSED" in mine_only[-1].title
@@ -242,8 +243,11 @@ def _short(alert: str, episode: int, seq: int) -> str:
     return f"#{alert.replace('/', ' ').rstrip()} {episode:x}.{seq}"
 
 
-def _assert_true_course(messages: list[Heard]) -> None:
-    """In order, never back; only what was told as firing is told as over."""
+def _assert_true_course(messages: list[Heard], unsure: set[str]) -> None:
+    """In order, never back; only what was told as firing is told as over.
+
+    unsure: messages that cover one of which nobody knows whether it arrived, since riskbot was killed in the middle.
+    """
     before = (0, 0)
     for message in messages:
         episode, seq = message.id.rpartition(" ")[2].split(".")
@@ -251,7 +255,7 @@ def _assert_true_course(messages: list[Heard]) -> None:
         assert at >= before
         if at == before:
             assert "may be a repeat" in message.body
-        if "RESOLVED" in message.title and at[0] != before[0]:
+        if "RESOLVED" in message.title and at[0] != before[0] and message.id not in unsure:
             raise AssertionError(f"the end of something that was never told: {message}")
         before = at
 
