@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -21,8 +20,8 @@ from riskbot.model import Alert, Alerts, Cause, Event, Quiet, Severity, Told
 from riskbot.rules import Measured, Rule
 from riskbot.store import Message
 
-NEWS = -inf
-"""In place of when something was told: there is more to say of it, at once."""
+NEWS = -1.0
+"""In place of when something was told: there is more to say of it, at once. Finite: JSON has no infinity."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 LOUD = Quiet()
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from riskbot.delivery import Receiver
-from riskbot.model import Acknowledgement, Quiet, Severity, Silence
+from riskbot.delivery import NEWS, Receiver
+from riskbot.model import Acknowledgement, Alerts, Quiet, Severity, Silence
 from riskbot.service.hush import Hush
 from riskbot.service.judge import Judge
 from riskbot.service.watch import Watch
@@ -174,6 +174,21 @@ async def test_a_silence_holds_back_reminders_too(desk: HushedDesk) -> None:
     await desk.see("2", 20)
 
     assert await desk.reminders() == 1
+
+
+async def test_news_that_a_silence_holds_back_can_be_remembered(desk: HushedDesk) -> None:
+    await desk.see("2")
+    await desk.ask((desk.silence(9e4),))
+    desk.judge.repeat("margin_ratio", "")
+    desk.market.liab = "1000"  # something to commit
+    await desk.see("2")
+
+    remembered = (await desk.store.load("main")).value
+    assert remembered is not None
+    assert msgspec.json.decode(remembered, type=Alerts).told["phone"]["margin_ratio/"].at == NEWS
+    await desk.ask()
+    await desk.see("2", 2)
+    assert await desk.words() == ["CRITICAL", "WARNING", "CRITICAL"]
 
 
 async def test_a_silence_outlives_a_restart_and_one_that_ended_meanwhile_is_over(desk: HushedDesk) -> None:
