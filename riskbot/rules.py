@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -245,6 +245,8 @@ class Rule(BaseModel):
     """An account without a rule of this kind gets one with its defaults."""
     SEES_OUTAGE: ClassVar[bool] = False
     """Asked also while the account can't be seen; other rules are left alone then."""
+    PLUGIN: ClassVar[str] = ""
+    """The plugin that it is from, set as that is loaded; "": a stock kind."""
 
     name: Name = Field(min_length=1, max_length=60, description="Names the alert; unique.")
     kind: str
@@ -372,6 +374,7 @@ class Measured(Struct, frozen=True):
     """A rule's answer. readings: usable ones, each subject once. missing: why something could not be read, or "".
 
     complete: False if the rule failed on the way, so that a subject without a reading is unknown, not gone.
+    failed: it did: it raised, or gave what is no reading.
     calm: no reading reaches even the mildest tier; False: not known.
     """
 
@@ -379,6 +382,14 @@ class Measured(Struct, frozen=True):
     missing: str = ""
     complete: bool = True
     calm: bool = False
+    failed: bool = False
+
+
+MOST_READINGS = 10_000
+"""Of one rule in one poll. More are nonsense, and would fill the memory."""
+_LONGEST_SUBJECT, _LONGEST_NOTE = 100, 1000
+_MOST_LINES, _LONGEST_LINE = 50, 1000
+"""Lines of a message that a rule writes, and characters of each. The rest is cut."""
 
 
 def measure(rule: Rule, view: View) -> Measured:
@@ -388,7 +399,9 @@ def measure(rule: Rule, view: View) -> Measured:
     ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
     met, mildest = ladder.met, ladder.rungs[0].enter
     try:
-        for reading in rule.readings(view):
+        for count, reading in enumerate(rule.readings(view)):
+            if count >= MOST_READINGS:
+                raise ValueError(f"gave more than {MOST_READINGS:,} readings")  # noqa: TRY301
             if not _plain(reading):
                 reading = _checked(reading)  # noqa: PLW2901 - made exact
                 if reading.is_missing and rule.covers(reading.ccy):
@@ -402,7 +415,7 @@ def measure(rule: Rule, view: View) -> Measured:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
-        return Measured(tuple(readings.values()), _blame(error), complete=False)
+        return Measured(tuple(readings.values()), _blame(error, rule.readings), complete=False, failed=True)
     return Measured(tuple(readings.values()), missing, calm=calm)
 
 
@@ -414,6 +427,8 @@ def _plain(reading: Any) -> bool:
         and reading.value.is_finite()
         and type(reading.ccy) is str
         and type(reading.note) is str
+        and len(reading.ccy) <= _LONGEST_SUBJECT
+        and len(reading.note) <= _LONGEST_NOTE
     )
 
 
@@ -426,6 +441,8 @@ def _checked(reading: Any) -> Reading:
         raise TypeError(f"gave a {type(reading).__name__} where a Reading is due")
     if type(reading.ccy) is not str or type(reading.note) is not str:
         raise TypeError("gave a reading whose ccy or note is no text")
+    if len(reading.ccy) > _LONGEST_SUBJECT or len(reading.note) > _LONGEST_NOTE:
+        raise ValueError(f"gave a reading whose ccy or note is longer than {_LONGEST_SUBJECT} or {_LONGEST_NOTE} signs")
     value: object = reading.value
     if type(value) is Decimal and (value.is_finite() or value.is_qnan()):
         return reading
@@ -436,12 +453,15 @@ def _checked(reading: Any) -> Reading:
     raise ValueError(f"gave a reading of {type(value).__name__} {value!s:.20}")
 
 
-def _blame(error: BaseException) -> str:
-    """What was raised and by which line, for people."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
+def _blame(error: BaseException, method: Callable[..., Any]) -> str:
+    """What was raised and by which line, for people: the last one of the method's file, if it came by there."""
+    lines, frame = list[tuple[str, int]](), error.__traceback__
+    while frame:
+        lines.append((frame.tb_frame.f_code.co_filename, frame.tb_lineno))
         frame = frame.tb_next
-    where = f" ({frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno})" if frame else ""
+    own = [line for line in lines if line[0] == inspect.unwrap(method).__code__.co_filename]
+    file, number = (own or lines)[-1]
+    where = f" ({file.rpartition('/')[2]}:{number})"
     try:
         words = f"{error!s:.120}"
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
@@ -459,17 +479,21 @@ def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
         unseen = [f"as last seen {text.clock(view.outage.since)}, blind since"]
     try:
         lines = rule.explain(view, event)
-        said = [lines] if isinstance(lines, str) else [str(line) for line in lines]
-        return str(rule.say(event)), said + unseen
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        return Rule.say(rule, event), [_blame(error), *unseen]
+        said = [
+            str(line)[:_LONGEST_LINE] for line in ([lines] if isinstance(lines, str) else islice(lines, _MOST_LINES))
+        ]
+        return str(rule.say(event))[:_LONGEST_LINE], said + unseen
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
+        return Rule.say(rule, event), [_blame(error, rule.explain), *unseen]
 
 
 class Asker:
     """Asks all rules of one account, and keeps an answer as long as what it was made of has not moved."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._asked = [_Asked(rule) for rule in rules]
+    def __init__(self, rules: Iterable[Rule], ask: Callable[[Rule, View], Measured] = measure) -> None:
+        self._ask, self._asked = ask, [_Asked(rule, ask) for rule in rules]
         self._before: snapshot.Snapshot | None = None
         self._info: AccountInfo | None = None
 
@@ -477,7 +501,9 @@ class Asker:
         """The answers by rule. During an outage only of the rules that see one."""
         if view.outage:
             # What they do not mention now is unknown, not gone.
-            answers = ((asked.rule.name, measure(asked.rule, view)) for asked in self._asked if asked.rule.SEES_OUTAGE)
+            answers = (
+                (asked.rule.name, self._ask(asked.rule, view)) for asked in self._asked if asked.rule.SEES_OUTAGE
+            )
             return {name: replace(answer, complete=False) for name, answer in answers}
         moved = _Moved(self._before if view.info is self._info else None, view.snapshot)
         self._before, self._info = view.snapshot, view.info
@@ -487,9 +513,10 @@ class Asker:
 class _Asked:
     """One rule and its last answer, which stands while its columns have not moved and its windows are still."""
 
-    __slots__ = ("columns", "last", "rule", "settled", "wants")
+    __slots__ = ("ask", "columns", "last", "rule", "settled", "wants")
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, ask: Callable[[Rule, View], Measured]) -> None:
+        self.ask = ask
         self.rule, self.columns, self.wants = rule, _columns(rule), rule._wants  # noqa: SLF001 - asked at load
         self.last = Measured()
         self.settled = False
@@ -497,9 +524,9 @@ class _Asked:
 
     def answer(self, view: View, moved: _Moved) -> Measured:
         if self.columns is None:
-            return measure(self.rule, view)
-        if not self.settled or moved.any(self.columns) or not self._still(view):
-            self.last, self.settled = measure(self.rule, view), self._still(view)
+            return self.ask(self.rule, view)
+        if not self.settled or self.last.failed or moved.any(self.columns) or not self._still(view):
+            self.last, self.settled = self.ask(self.rule, view), self._still(view)
         return self.last
 
     def _still(self, view: View) -> bool:

@@ -25,6 +25,14 @@ Failing = Mapping[str, str]
 """Receivers that can't be reached by now, and why."""
 
 
+Words = Callable[[Event, View, str, list[str]], tuple[str, list[str]]]
+"""Gives a message other words, or the same."""
+
+
+def _as_they_are(_event: Event, _view: View, headline: str, lines: list[str]) -> tuple[str, list[str]]:
+    return headline, lines
+
+
 class Judge:
     """One account's alerts: judges what was measured, plans the messages, commits both. Calls must not overlap."""
 
@@ -37,11 +45,15 @@ class Judge:
         wake: Callable[[str], None],
         failing: Callable[[float], Failing] = lambda _: {},
         quiet: Callable[[float], Quiet] = lambda _: LOUD,
+        words: Words = _as_they_are,
+        heard: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        """words: a last word on each message. heard: told of each change that is committed."""
         self.account = account
         self.alerts = Alerts()
         self.rules: tuple[Rule, ...] = ()
         self._store, self._wake, self._failing, self._quiet = store, wake, failing, quiet
+        self._words, self._heard = words, heard
         self._stand_in = frozenset[str]()
         self._silences: tuple[Silence, ...] = ()
         self._rev = 0
@@ -109,7 +121,7 @@ class Judge:
         if told := (*events, *more):
 
             def compose(event: Event) -> tuple[str, list[str]]:
-                return tell(self._by_name.get(event.rule), view, event)
+                return self._words(event, view, *tell(self._by_name.get(event.rule), view, event))
 
             planned = delivery.plan(alerts, told, self._by_name, self._receivers, compose, failing, quiet)
         if planned.alerts is not self.alerts or force:
@@ -122,3 +134,5 @@ class Judge:
         self.alerts = planned.alerts
         for message in planned.messages:
             self._wake(message.receiver)
+        for event in events:
+            self._heard(event)

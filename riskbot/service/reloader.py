@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,11 +25,17 @@ class Reloader:
     """Reads the rules file anew when it has changed or somebody asks (SIGHUP), and hands it to the service whole.
 
     read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
-    that is told until a good one comes.
+    that is told until a good one comes. others: files, as they are now, whose changes count as well.
     """
 
-    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service) -> None:
-        self._path, self._read, self._service = path, read, service
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[], Bundle],
+        service: Service,
+        others: Callable[[], Iterable[Path]] = lambda: (),
+    ) -> None:
+        self._path, self._read, self._service, self._others = path, read, service, others
         self._asked = asyncio.Event()
         self._used = self._looked = self._stamp()
 
@@ -71,9 +77,13 @@ class Reloader:
         told = f"{why}; the rules from before stay in force"
         self._service.problems.fail(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))
 
-    def _stamp(self) -> Stamp | None:
-        try:
-            found = self._path.stat()
-        except OSError:  # it is told what is wrong when it is read
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def _stamp(self) -> tuple[Stamp | None, ...]:
+        return tuple(_stamp(path) for path in (self._path, *self._others()))
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:  # it is told what is wrong when it is read
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from riskbot import text
 from riskbot.delivery import Receiver
@@ -31,8 +31,16 @@ class SelfWatch:
     STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
 
     def __init__(
-        self, judge: Judge, store: SurvivingStore, clock: Clock, problems: Problems, hush: Hush | None = None
+        self,
+        judge: Judge,
+        store: SurvivingStore,
+        clock: Clock,
+        problems: Problems,
+        hush: Hush | None = None,
+        look: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """look: called at each tick, before what fails is judged."""
+        self._look = look
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
         self._hush = hush or Hush(store)
         self._judging = asyncio.Lock()
@@ -65,6 +73,7 @@ class SelfWatch:
         else:
             self._problems.clear(self.STORE)
         self._mind_time(now)
+        self._look(now)
         async with self._judging:
             measured = {rule.name: self._problems.measured(now) for rule in self._judge.rules}
             await self._judge.judge(measured, self._view(now), 10.0)
@@ -94,6 +103,6 @@ class SelfWatch:
         return View(SELF, now, Snapshot({"details": []}), History(), alerts=self._judge.alerts)
 
 
-def health(receivers: Iterable[str], accounts: Iterable[str]) -> Health:
-    """The rule that judges riskbot itself: about these receivers and accounts."""
-    return Health.model_validate({"name": "health", "kind": "health", "names": (*receivers, *accounts)})
+def health(receivers: Iterable[str], accounts: Iterable[str], plugins: Iterable[str] = ()) -> Health:
+    """The rule that judges riskbot itself: about these receivers, accounts and plugins."""
+    return Health.model_validate({"name": "health", "kind": "health", "names": (*receivers, *accounts, *plugins)})

@@ -12,8 +12,9 @@ file. No message repeats a value, unless it is nearly a word that riskbot knows.
 
 from __future__ import annotations
 
-from riskbot.settings.loading import find_db, load
+from riskbot.settings.loading import find_db, find_plugins, load
 from riskbot.settings.model import (
+    OKX,
     SELF,
     AccountSettings,
     Config,
@@ -24,6 +25,7 @@ from riskbot.settings.model import (
 )
 
 __all__ = [
+    "OKX",
     "SELF",
     "AccountSettings",
     "Config",
@@ -32,5 +34,6 @@ __all__ = [
     "ReceiverSettings",
     "StoreSettings",
     "find_db",
+    "find_plugins",
     "load",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from riskbot.rules import Rule
 from riskbot.settings.doubts import open_secrets, unheard
 from riskbot.settings.mistakes import SYNTAX, explain, located, no_such
-from riskbot.settings.model import Config, ConfigError, File, Loc, Problem, StoreSettings, named, tables
+from riskbot.settings.model import OKX, Config, ConfigError, File, Loc, Problem, StoreSettings, named, tables
 from riskbot.settings.secrets import Secrets, home, reason
 
 
@@ -25,11 +25,13 @@ def load(
     kinds: Mapping[str, type[Rule]],
     env: Mapping[str, str] | None = None,
     check_url: Callable[[str], None] | None = None,
+    sources: Collection[str] = (),
 ) -> Config:
     """Read and validate a rules file. Raises ConfigError with every mistake in it.
 
     kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
     check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
+    sources: what an account's `source` may say besides okx.
     """
     env = os.environ if env is None else env
     source = _read(path)
@@ -41,6 +43,7 @@ def load(
     rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
     problems += [
         *_absent(filled),
+        *_bad_sources(filled, sources),
         *_doubles(filled),
         *_strangers(filled),
         *_bad_fallbacks(filled),
@@ -60,13 +63,33 @@ def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:
     Raises ConfigError.
     """
     env = os.environ if env is None else env
+    return _db(path, _only("store", path, env).store, env)
+
+
+def find_plugins(path: Path, env: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The folders with plugins of a rules file: they are needed to understand the rest of it. Raises ConfigError."""
+    env = os.environ if env is None else env
+    source = _read(path)
+    folders = tuple(path.parent / home(folder) for folder in _only("plugins", path, env).plugins)
+    absent = [
+        Loc(("plugins", i), f"plugins: there is no folder {folder}")
+        for i, folder in enumerate(folders)
+        if not folder.is_dir()
+    ]
+    if absent:
+        raise ConfigError(located(path, source, absent))
+    return folders
+
+
+def _only(section: str, path: Path, env: Mapping[str, str]) -> File:
+    """One section of a rules file, whatever is wrong with the others. Raises ConfigError."""
     source = _read(path)
     secrets = Secrets(path.parent, env)
-    filled = secrets.fill({key: value for key, value in _parse(path, source).items() if key == "store"})
+    filled = secrets.fill({key: value for key, value in _parse(path, source).items() if key == section})
     file = _sections(filled, secrets.problems)
     if secrets.problems or file is None:
         raise ConfigError(located(path, source, secrets.problems))
-    return _db(path, file.store, env)
+    return file
 
 
 def _read(path: Path) -> str:
@@ -131,6 +154,18 @@ def _absent(document: dict[str, Any]) -> Iterator[Loc]:
     for section, example in (("accounts", "[[accounts]]"), ("receivers", "[receivers.phone]")):
         if not document.get(section):
             yield Loc((section,), f"no {section}: add at least one {example}")
+
+
+def _bad_sources(document: dict[str, Any], sources: Collection[str]) -> Iterator[Loc]:
+    """A source that nobody offers; OKX's without its keys."""
+    for i, account in tables(document, "accounts"):
+        word = account.get("source", OKX)
+        if word == OKX:
+            for key in ("api_key", "api_secret", "passphrase"):
+                if key not in account:
+                    yield Loc(("accounts", i, key), f'{key} is missing: write {key} = "…"')
+        elif isinstance(word, str) and word not in sources:
+            yield Loc(("accounts", i, "source"), no_such("source", word, [OKX, *sources]))
 
 
 def _doubles(document: dict[str, Any]) -> Iterator[Loc]:

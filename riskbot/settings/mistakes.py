@@ -35,6 +35,9 @@ SYNTAX = (
 
 _HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
 
+_ON_TOP = ("plugins",)
+"""Keys that are in no section. Below a section's header TOML takes them for that section's."""
+
 _SHAPES = ("tuple_type", "dict_type", "model_type")
 
 _PLAIN = {
@@ -59,6 +62,8 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     section = _section(model, loc[:-1])
     if model is File and kind in _SHAPES and len(loc) <= 2:
         return f"{loc[0]}: write {_HEADERS[str(loc[0])]} and its keys below it"
+    if kind == "extra_forbidden" and key in _ON_TOP:
+        return f"{key} stands at the top of the file, above the first [section]"
     if kind == "extra_forbidden":
         keys = [field.alias or name for name, field in section.model_fields.items()]
         return f'unknown key "{key}"' + (suggest(key, keys) or f"; known are {', '.join(keys)}")

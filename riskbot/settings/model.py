@@ -17,6 +17,9 @@ from riskbot.rules import Duration, Rule, TierName
 SELF = "riskbot"
 """The name under which riskbot tells of its own state."""
 
+OKX = "okx"
+"""The source that needs an API key."""
+
 LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
 
 _BASE_URL = re.compile(
@@ -47,12 +50,14 @@ class _Section(BaseModel):
 
 
 class AccountSettings(_Section):
-    """One `[[accounts]]` entry: an API key of OKX, read-only for preference."""
+    """One `[[accounts]]` entry: an API key of OKX, read-only for preference; or the source of a plugin."""
 
     name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
-    api_key: SecretStr = Field(min_length=1)
-    api_secret: SecretStr = Field(min_length=1)
-    passphrase: SecretStr = Field(min_length=1)
+    source: str = Field(OKX, description="Where its snapshots come from; others than okx are from plugins.")
+    options: dict[str, Any] = Field({}, repr=False, description="What the source of a plugin wants to know.")
+    api_key: SecretStr = Field(SecretStr(""), min_length=1)
+    api_secret: SecretStr = Field(SecretStr(""), min_length=1)
+    passphrase: SecretStr = Field(SecretStr(""), min_length=1)
     region: Literal["global", "eea", "us"] = Field("global", description="The site where the account was opened.")
     base_url: str | None = Field(None, description="Another server with the same endpoints; instead of region.")
     demo: bool = Field(False, description="The key is one of OKX's demo trading.")
@@ -123,6 +128,7 @@ class File(_Section):
     accounts: tuple[AccountSettings, ...] = ()
     receivers: dict[str, ReceiverSettings] = {}
     store: StoreSettings = StoreSettings()
+    plugins: tuple[str, ...] = ()
     rules: tuple[dict[str, Any], ...] = ()
 
 
