@@ -419,6 +419,14 @@ def measure(rule: Rule, view: View) -> Measured:
     return Measured(tuple(readings.values()), missing, calm=calm)
 
 
+def keeps(rule: Rule, subject: str, rules: Collection[str]) -> bool:
+    """`rule.keeps`. Where that fails the alert is kept: a plugin's mistake ends none."""
+    try:
+        return bool(rule.keeps(subject, rules))
+    except (Exception, SystemExit):  # noqa: BLE001 - a plugin may raise anything
+        return True
+
+
 def _plain(reading: Any) -> bool:
     """Is it a reading as most are? Then no second look is needed."""
     return (

@@ -145,7 +145,7 @@ def _rule(i: int, entry: dict[str, Any], kinds: Mapping[str, type[Rule]], proble
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems += [Loc((*loc, *detail["loc"]), explain(detail, kind)) for detail in details]
-    except Exception as error:  # noqa: BLE001 - a plugin's kind may raise anything; its text may hold a value
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's kind may raise anything; its text may hold a value
         problems.append(Loc(loc, f'the kind "{word}" fails at these values: {type(error).__name__}'))
     return None
 
