@@ -153,7 +153,7 @@ class Service:
         receivers, store = self.bundle.receivers, self._store
         minder = self._minder
         return Judge(
-            account, rules, receivers, store, self._wake, self._failing, self._hush.at, minder.words, minder.heard
+            account, rules, receivers, store, self._wake, self._failing, self._hush.at, minder.compose, minder.heard
         )
 
     async def _open(self, account: Account) -> None:

@@ -25,12 +25,8 @@ Failing = Mapping[str, str]
 """Receivers that can't be reached by now, and why."""
 
 
-Words = Callable[[Event, View, str, list[str]], tuple[str, list[str]]]
-"""Gives a message other words, or the same."""
-
-
-def _as_they_are(_event: Event, _view: View, headline: str, lines: list[str]) -> tuple[str, list[str]]:
-    return headline, lines
+Compose = Callable[[Rule | None, View, Event], tuple[str, list[str]]]
+"""Gives the headline and the lines of a message about a rule's alert; None: the rule is gone."""
 
 
 class Judge:
@@ -45,15 +41,15 @@ class Judge:
         wake: Callable[[str], None],
         failing: Callable[[float], Failing] = lambda _: {},
         quiet: Callable[[float], Quiet] = lambda _: LOUD,
-        words: Words = _as_they_are,
+        compose: Compose = tell,
         heard: Callable[[Event], None] = lambda _: None,
     ) -> None:
-        """words: a last word on each message. heard: told of each change that is committed."""
+        """heard: told of each change that is committed."""
         self.account = account
         self.alerts = Alerts()
         self.rules: tuple[Rule, ...] = ()
         self._store, self._wake, self._failing, self._quiet = store, wake, failing, quiet
-        self._words, self._heard = words, heard
+        self._compose, self._heard = compose, heard
         self._stand_in = frozenset[str]()
         self._silences: tuple[Silence, ...] = ()
         self._rev = 0
@@ -121,7 +117,7 @@ class Judge:
         if told := (*events, *more):
 
             def compose(event: Event) -> tuple[str, list[str]]:
-                return self._words(event, view, *tell(self._by_name.get(event.rule), view, event))
+                return self._compose(self._by_name.get(event.rule), view, event)
 
             planned = delivery.plan(alerts, told, self._by_name, self._receivers, compose, failing, quiet)
         if planned.alerts is not self.alerts or force:

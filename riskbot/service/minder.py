@@ -12,9 +12,10 @@ from riskbot.health import PLUGIN, Problem, Problems
 from riskbot.model import Event, View
 from riskbot.plugins import Hook, Plugins
 from riskbot.plugins.blame import raised
-from riskbot.rules import Measured, Rule, measure
+from riskbot.rules import Measured, Rule, measure, tell
 from riskbot.service import clock as clocks
 from riskbot.service.clock import Clock
+from riskbot.service.leash import Overdue, leash
 
 log = logging.getLogger("riskbot")
 
@@ -63,14 +64,23 @@ class Minder:
         key, began = f"rule {rule.name}", self._stopwatch()
         if why := self._resting(key, began):
             return Measured(missing=why, complete=False)
-        answer = measure(rule, view)
+        answer = self._measured(rule, view)
         if answer.failed:
             self._failed(rule.PLUGIN, f'rule "{rule.name}": {answer.missing}')
         self._mind_time(rule.PLUGIN, key, began)
         return answer
 
-    def words(self, event: Event, view: View, headline: str, lines: list[str]) -> tuple[str, list[str]]:
-        """A message in the words of the first plugin that gives some."""
+    @staticmethod
+    def _measured(rule: Rule, view: View) -> Measured:
+        try:
+            with leash():
+                return measure(rule, view)
+        except Overdue as error:  # at the last moment, when the rule itself had ended
+            return Measured(missing=str(error), complete=False, failed=True)
+
+    def compose(self, rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
+        """A message in the rule's words, or in those of the first plugin that has others."""
+        headline, lines = self._told(rule, view, event)
         for hook in self._plugins.renders:
             given = self._call(hook, event=event, view=view, headline=headline, lines=list(lines))
             if given is None:
@@ -79,6 +89,20 @@ class Minder:
                 return given[0], list(given[1])
             self._failed(hook.plugin, f"{hook.file}: render gave {type(given).__name__}, not (headline, lines) or None")
         return headline, lines
+
+    def _told(self, rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
+        if rule is None or not rule.PLUGIN:
+            return tell(rule, view, event)
+        key, began = f"rule {rule.name}'s words", self._stopwatch()
+        if self._resting(key, began):
+            return Rule.say(rule, event), []
+        try:
+            with leash():
+                return tell(rule, view, event)
+        except Overdue as error:  # as above
+            return Rule.say(rule, event), [str(error)]
+        finally:
+            self._mind_time(rule.PLUGIN, key, began)
 
     def heard(self, event: Event) -> None:
         """Have plugins hear of a change."""
@@ -90,7 +114,8 @@ class Minder:
         if self._resting(key, began):
             return None
         try:
-            return hook(**given)
+            with leash():
+                return hook(**given)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
