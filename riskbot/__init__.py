@@ -67,8 +67,10 @@ _HOMES = {
 _HOME = {name: f"riskbot.{home}" for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for: `riskbot --help` needs none of it."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'riskbot' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+if not TYPE_CHECKING:  # or every misspelt name would be an object to mypy
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for when it is asked for: `riskbot --help` needs none of it."""
+        if name not in _HOME:
+            raise AttributeError(f"module 'riskbot' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOME[name]), name)

@@ -264,8 +264,8 @@ class Rule(BaseModel):
     renamed_from: Name | None = Field(None, description="Its former name: alerts that are open move along.")
     enabled: bool = True
 
-    def __init_subclass__(cls, kind: str = "", worse: Worse | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, kind: str = "", worse: Worse | None = None) -> None:
+        super().__init_subclass__()
         cls.KIND = kind or cls.KIND
         if worse:
             cls.WORSE = worse
@@ -462,14 +462,14 @@ def _checked(reading: Any) -> Reading:
 
 
 def _blame(error: BaseException, method: Callable[..., Any]) -> str:
-    """What was raised and by which line, for people: the last one of the method's file, if it came by there."""
-    lines, frame = list[tuple[str, int]](), error.__traceback__
+    """What was raised, for people, and by which line of the file where the method stands; else, where that begins."""
+    code = getattr(method, "__code__", _blame.__code__)
+    line, frame = code.co_firstlineno, error.__traceback__
     while frame:
-        lines.append((frame.tb_frame.f_code.co_filename, frame.tb_lineno))
+        if frame.tb_frame.f_code.co_filename == code.co_filename:
+            line = frame.tb_lineno
         frame = frame.tb_next
-    own = [line for line in lines if line[0] == inspect.unwrap(method).__code__.co_filename]
-    file, number = (own or lines)[-1]
-    where = f" ({file.rpartition('/')[2]}:{number})"
+    where = f" ({code.co_filename.rpartition('/')[2]}:{line})"
     try:
         words = f"{error!s:.120}"
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words

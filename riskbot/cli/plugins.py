@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def command() -> None:
     """Show the plugins of the rules file, or begin a new one.
 
-    Exit codes: 0 done, 1 a plugin can't be used or a file is there already, 2 usage or configuration.
+    Exit codes: 0 done, 1 one can't be used or a file is there already, 2 usage or configuration.
     """
 
 

@@ -60,7 +60,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and len(loc) <= 2:
+    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in _HEADERS:
         return f"{loc[0]}: write {_HEADERS[str(loc[0])]} and its keys below it"
     if kind == "extra_forbidden" and key in _ON_TOP:
         return f"{key} stands at the top of the file, above the first [section]"
