@@ -88,7 +88,10 @@ MISBEHAVES = {
         "gave more than 10,000 readings",
     ),
     "allocates wildly": ("        yield Reading(len([0] * 2**60))", "MemoryError"),
-    "gives a novel": ("        yield Reading(1, note='x' * 10**6)", "whose ccy or note is longer than 100 or 1000"),
+    "gives a novel": (
+        "        yield Reading(Decimal(1), note='x' * 10**6)",
+        "whose ccy or note is longer than 100 or 1000",
+    ),
     "recurses": ("        return self.readings(view)", "RecursionError"),
     "cancels": ("        raise asyncio.CancelledError", "CancelledError"),
 }
@@ -185,6 +188,16 @@ async def test_a_plugin_works_again_when_it_has_not_failed_for_ten_minutes(stage
     assert stage.told
     desk.minder.look(failed_last + WELL_AFTER + 1)
     assert not stage.told
+
+
+async def test_a_rule_that_failed_is_asked_again_though_its_columns_stand_still(stage: Stage) -> None:
+    body = "        if view.now < 1_000_003: raise KeyError('liab')\n        yield Reading(1)\n"
+    desk = stage.open(body + "    def columns(self):\n        return ('mgnRatio',)")
+    await desk.load()
+    for _ in range(5):
+        await desk.poll()
+
+    assert not desk.watch._ask._asked[0].last.failed
 
 
 # ---------------------------------------------------------------- endless calls
@@ -342,6 +355,7 @@ async def test_what_was_wrong_at_load_is_told_until_it_is_right(stage: Stage) ->
     wrong = Trouble("mine", "plugins/mine.py:3", "not valid Python")
     desk.minder.use(plugins.Plugins(troubles=(wrong, Trouble("other", "plugins/other.py:1", "KeyError"))))
     assert stage.told == "plugins/mine.py:3: not valid Python"
+    desk.minder._failed("mine", "it raised as well")
     desk.minder.look(desk.hands.clock.now() + 9999)
     assert stage.told
 

@@ -165,7 +165,10 @@ def test_each_file_of_a_folder_is_a_plugin_but_for_those_with_an_underscore(fold
             KIND.format(kind="mine").replace(', worse="above"', ""),
             "mine.py:6: Mine has no tiers: write class Mine(Rule, ",
         ),
-        (KIND.format(kind="mine").replace("worse", "wrose"), "mine.py:3: TypeError: Rule.__init_subclass__() got an unexp"),
+        (
+            KIND.format(kind="mine").replace("worse", "wrose"),
+            "mine.py:3: TypeError: Rule.__init_subclass__() got an unexp",
+        ),
         (KIND.format(kind="mine").replace("def rea", "async def rea"), "mine.py:4: Mine.readings is async"),
         (
             KIND.format(kind="mine").replace("@hook", "    def watches(self, account): return True\n@hook"),

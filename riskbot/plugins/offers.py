@@ -56,17 +56,12 @@ def ask(found: pluggy.PluginManager, name: str, module: object, file: str) -> Pl
     try:
         _register(found, name, module, file)
         return _offers(found, name, file)
-    except (Refused, KeyboardInterrupt):
-        _unregister(found, name)
+    except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - a plugin's objects may raise anything when they are looked at
-        _unregister(found, name)
-        raise raised(error, file) from None
-
-
-def _unregister(found: pluggy.PluginManager, name: str) -> None:
-    if found.has_plugin(name):
-        found.unregister(name=name)
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit included
+        if found.has_plugin(name):
+            found.unregister(name=name)
+        raise error if isinstance(error, Refused) else raised(error, file) from None
 
 
 def _register(found: pluggy.PluginManager, name: str, module: object, file: str) -> None:
