@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,8 @@ from riskbot.model import Alert, Alerts, Cause, Event, Quiet, Severity, Told
 from riskbot.rules import Measured, Rule
 from riskbot.store import Message
 
+NEWS = -inf
+"""In place of when something was told: there is more to say of it, at once."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 LOUD = Quiet()
 
@@ -71,20 +74,27 @@ def plan(
     by_name = {receiver.name: receiver for receiver in receivers}
     stand_ins = {name: _stands_in_for(name, by_name, failing) for name in by_name}
     for event in events:
-        if quiet.holds_back(event):
-            continue  # what was told stands; when it is over, or the silence is, the difference is told
         rule, words = rules.get(event.rule), cache(partial(compose, event))
+        held_back = quiet.holds_back(event)
         for name, receiver in by_name.items():
             last = told.get(name, {}).get(event.key)
             word = _word(receiver, by_name, rule, event, last, stand_ins[name])
-            if word is not None:
-                headline, lines = words()
-                said = (headline, [*lines, *_remarks(event, last, word, failing)])
-                messages.append(_message(event, receiver, _heard(last, event, word.level), word, said))
-                told.setdefault(name, {})[event.key] = word
+            if word is None or (held_back and _is_worse(word, last, event)):
+                continue  # when the silence is over, the difference is told
+            headline, lines = words()
+            said = (headline, [*lines, *_remarks(event, last, word, failing)])
+            message = _message(event, receiver, _heard(last, event, word.level), word, said)
+            news = last is not None and last.at == NEWS  # it must overtake what waits, not give way to it
+            messages.append(replace(message, reminder=0) if news else message)
+            told.setdefault(name, {})[event.key] = word
     if not messages:
         return Plan(alerts)
     return Plan(replace(alerts, told={name: _open(keys) for name, keys in told.items()}), tuple(messages))
+
+
+def _is_worse(word: Told, last: Told | None, event: Event) -> bool:
+    """Worse than the receiver believes, or nothing new; that it gets better is never held back."""
+    return event.cause is Cause.REMINDER or word.level > _heard(last, event, word.level)
 
 
 def _stands_in_for(name: str, receivers: Mapping[str, Receiver], failing: Mapping[str, str]) -> list[str]:
@@ -243,11 +253,11 @@ def final_text(message: Message, now: float) -> tuple[str, str]:
     title, notes = message.title, []
     untold = [step for step in message.covers if not step.maybe_sent]
     own = [step for step in untold if step.episode == message.episode]
-    if not message.after and own and own[0].before == Severity.OK and not _maybe(message, message.episode):
+    if is_missed(message):
         title = f"MISSED {message.peak.name} · {title.partition(' · ')[2]}"
         notes.append(f"missed alert: {message.peak.label}, {text.clock(message.opened)} to {text.clock(message.at)}")
     elif own:
-        course = [own[0].before, *(step.after for step in own), message.after]
+        course = _changes([own[0].before, *(step.after for step in own), message.after])
         notes.append(f"meanwhile: {text.arrow(course)} at {', '.join(text.clock(s.at) for s in own)}")
     notes += [
         f"previous episode ended {text.clock(step.at)}, peak {step.peak.label}"
@@ -263,5 +273,16 @@ def final_text(message: Message, now: float) -> tuple[str, str]:
     return title, "\n".join([message.body, *notes])
 
 
-def _maybe(message: Message, episode: int) -> bool:
-    return any(step.maybe_sent for step in message.covers if step.episode == episode)
+def is_missed(message: Message) -> bool:
+    """Is it over, before its receiver ever heard of it?"""
+    own = [step for step in message.covers if step.episode == message.episode]
+    return not message.after and bool(own) and not any(s.maybe_sent for s in own) and own[0].before == Severity.OK
+
+
+def loudness(message: Message) -> Severity:
+    """How loud it goes out: as bad as it is, and what was missed as bad as it was."""
+    return message.peak if is_missed(message) else message.after
+
+
+def _changes(course: Sequence[Severity]) -> list[Severity]:
+    return [severity for severity, before in zip(course, (None, *course), strict=False) if severity != before]

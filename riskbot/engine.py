@@ -113,7 +113,10 @@ def advance(ladder: Ladder, alert: Alert, reading: Reading, now: float, max_gap:
     if _timed(alert) and now - alert.fresh > max_gap:  # a hole: what speaks for a fall begins anew
         alert = replace(alert, down={}, na_since=0.0, na_count=0, calm_since=now)
     if alert.mark not in ("", ladder.mark) and not (alert.shown and reading.value.is_nan()):
-        alert = _refit(ladder, alert, now)
+        refitted = _refit(ladder, alert, now)
+        if alert.shown and not _was_left(alert, now) and _timers(ladder, refitted, reading.value, now)[0] < alert.level:
+            return replace(alert, down={_ODD: now}, na_since=0.0, na_count=0, fresh=now)  # the next decides
+        alert = refitted
     if reading.value.is_nan():
         level, alert = _not_applicable(alert, now)
     else:
@@ -133,6 +136,15 @@ def _refit(ladder: Ladder, alert: Alert, now: float) -> Alert:
     return replace(alert, level=level, up=timers, down=timers, changes=(), flapping=False, mark=ladder.mark)
 
 
+_ODD = 0
+"""In place of a tier: by the changed rule the alert was seen to be lower, once."""
+
+
+def _was_left(alert: Alert, now: float) -> bool:
+    """Did an earlier observation speak for a fall, too?"""
+    return alert.down.get(_ODD, now) < now
+
+
 def _timed(alert: Alert) -> bool:
     """Does something run that a hole would falsify?"""
     return bool(alert.down or alert.na_count or alert.flapping)
@@ -140,6 +152,8 @@ def _timed(alert: Alert) -> bool:
 
 def _not_applicable(alert: Alert, now: float) -> tuple[Severity, Alert]:
     """It counts towards the end. The first drops what speaks for a fall, the second what was on its way up."""
+    if alert.na_count and now <= alert.fresh:  # the same answer, looked at again
+        return alert.level, alert
     since, count = alert.na_since or now, alert.na_count + 1
     up = alert.up if count == 1 else {}
     if not (alert.level or alert.flapping or up):
@@ -283,16 +297,54 @@ def adopt(account: str, rules: Iterable[Rule], alerts: Alerts, now: float) -> St
 
 def _renamed(rules: Mapping[str, Rule], alerts: Alerts) -> Alerts:
     """What is remembered under a rule's former name, under its new one; a rule of that name keeps its own."""
-    names = {rule.renamed_from: name for name, rule in rules.items() if rule.renamed_from}
-    names = {old: new for old, new in names.items() if old not in rules and new not in alerts.alerts}
-    if not names.keys() & alerts.alerts.keys():
+    names = renames(rules.values(), alerts)
+    if not names:
         return alerts
     keys = {f"{old}/{s}": f"{new}/{s}" for old, new in names.items() for s in alerts.alerts.get(old, ())}
+    moved = {new: {**alerts.alerts.get(new, {}), **alerts.alerts.get(old, {})} for old, new in names.items()}
+    kept = {name: subjects for name, subjects in alerts.alerts.items() if name not in names} | moved
+    for rule in rules.values():
+        if rule.SEES_OUTAGE and rule.name in kept:  # its subjects are the names of rules
+            kept[rule.name] = {names.get(subject, subject): alert for subject, alert in kept[rule.name].items()}
+            keys |= {f"{rule.name}/{old}": f"{rule.name}/{new}" for old, new in names.items()}
     return replace(
         alerts,
-        alerts={names.get(name, name): subjects for name, subjects in alerts.alerts.items()},
+        alerts=kept,
         blind={names.get(name, name): blind for name, blind in alerts.blind.items()},
         told={who: {keys.get(key, key): word for key, word in told.items()} for who, told in alerts.told.items()},
+    )
+
+
+def renames(rules: Iterable[Rule], alerts: Alerts) -> dict[str, str]:
+    """The rules that have a new name and left something under the old one: new names by old ones."""
+    names = {rule.name for rule in rules}
+    return {
+        rule.renamed_from: rule.name
+        for rule in rules
+        if rule.renamed_from
+        and rule.renamed_from not in names
+        and (rule.renamed_from in alerts.alerts or rule.renamed_from in alerts.blind)
+        and not any(_busy(alert) for alert in alerts.alerts.get(rule.name, {}).values())
+    }
+
+
+def shifted(alerts: Alerts, seconds: float) -> Alerts:
+    """The clock was set ahead by so much, and no time passed: what runs moves along."""
+    moved = {r: {s: _shifted(alert, seconds) for s, alert in subjects.items()} for r, subjects in alerts.alerts.items()}
+    told = {who: {k: replace(t, at=t.at + seconds) for k, t in keys.items()} for who, keys in alerts.told.items()}
+    blind = {rule: replace(b, since=b.since + seconds) for rule, b in alerts.blind.items()}
+    return replace(alerts, alerts=moved, told=told, blind=blind, seen=alerts.seen + seconds)
+
+
+def _shifted(alert: Alert, by: float) -> Alert:
+    moments = {name: at + by for name in ("fresh", "na_since", "calm_since") if (at := getattr(alert, name))}
+    return replace(
+        alert,
+        up={severity: at + by for severity, at in alert.up.items()},
+        down={severity: at + by for severity, at in alert.down.items()},
+        changes=tuple(at + by for at in alert.changes),
+        opened=alert.opened + by,
+        **moments,
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from pydantic import Field
 
 from riskbot.delivery import about_receiver
-from riskbot.model import Event, Reading, Severity, View
+from riskbot.model import Cause, Event, Reading, Severity, View
 from riskbot.rules import Ladder, Measured, Rule, TierName
 
 REFUSAL = "a message to "
@@ -23,6 +23,7 @@ _OWNED = (about_receiver(""), REFUSAL, "watching ", PLUGIN)
 """What precedes the name of a receiver, an account or a plugin in a subject."""
 
 _WORDS = (
+    (f"{REFUSAL}*", "{} was refused", "{}: no refusal for ten minutes"),
     ("the clock", "{} has jumped", "{} is steady"),
     ("the watch", "riskbot stood still", "riskbot is awake"),
     ("*.toml", "{} can't be used", "{} is in use again"),
@@ -49,6 +50,8 @@ class Health(Rule, kind="health"):
 
     def say(self, event: Event) -> str:
         """`the store is failing`."""
+        if event.cause is Cause.RULE_CHANGED:
+            return f"{event.subject}: not in the rules file any more"
         fails, works = next((bad, good) for like, bad, good in _WORDS if fnmatchcase(event.subject, like))
         return (fails if event.after else works).format(event.subject)
 
@@ -76,6 +79,10 @@ class Problem(Struct, frozen=True):
             return Severity.CRITICAL
         return Severity.WARNING if now - self.since >= self.after else Severity.OK
 
+    def hands_over(self, after: float | None, now: float) -> bool:
+        """Is it time for a fallback? after: seconds until then; None: when it is bad enough to be told."""
+        return self.severity(now) >= Severity.WARNING if after is None else now - self.since >= after
+
 
 class Problems:
     """What fails at present, by part."""
@@ -83,6 +90,14 @@ class Problems:
     def __init__(self) -> None:
         self._open: dict[str, Problem] = {}
         self._known: set[str] = set()
+        self.news: set[str] = set()
+        """Parts of which there is something to say that was not said yet; whoever says it takes them out."""
+
+    def happened(self, part: str, problem: Problem) -> None:
+        """Take in a failing with news of its own: it is said also if the part was failing before."""
+        self._open.pop(part, None)
+        self.fail(part, problem)
+        self.news.add(part)
 
     def fail(self, part: str, problem: Problem) -> None:
         """Take in that a part fails; how long it has is kept from the first time."""
@@ -106,10 +121,9 @@ class Problems:
         self._open.pop(part, None)
         self._known.discard(part)
 
-    def since(self, part: str) -> float | None:
-        """When the first try that failed began; None: it works."""
-        problem = self._open.get(part)
-        return problem.since if problem else None
+    def of(self, part: str) -> Problem | None:
+        """What is wrong with the part, told or not yet; None: it works."""
+        return self._open.get(part)
 
     def trouble(self, part: str, now: float) -> Problem | None:
         """The part's problem, if it is by now bad enough to be told."""

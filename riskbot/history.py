@@ -7,7 +7,7 @@ not move costs nothing, however long the window. A hole counts as time in which 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from math import inf
@@ -26,15 +26,24 @@ COURSE_SPAN, COURSE_STEP = 900.0, 5.0
 GONE_HOLD, GONE_COUNT = 60.0, 3
 """A currency that is not listed any more counts as 0 after so many seconds, missed at least so often."""
 
+HOLE = 90.0
+"""Seconds, more than between two polls: what changed in a longer pause may have changed slowly."""
+
+SAMPLES = 25
+"""The course of a field within a window is given as so many points in equal steps, its two ends included."""
+
 Side = Literal["low", "high"]
 
 
 class Want(Struct, frozen=True):
-    """What a rule needs of the past: the lowest or highest value of a field within the last `over` seconds."""
+    """What a rule needs of the past: the lowest or highest value of a field within the last `over` seconds.
+
+    Or its course there, as `samples`.
+    """
 
     path: str
     over: float
-    side: Side
+    side: Side | Literal["samples"]
 
 
 class _Window:
@@ -71,24 +80,80 @@ class _Window:
         return past[0][1]
 
 
+class _Course:
+    """The course of a series within a sliding window: points that a line joins, in bounded number.
+
+    A value that held is two points, so that a jump stays a jump; what changed while nobody looked is a slope.
+    """
+
+    __slots__ = ("over", "points", "step")
+
+    def __init__(self, over: float, since: float, value: Decimal) -> None:
+        self.over, self.step = over, over / (SAMPLES - 1)
+        self.points: deque[tuple[float, Decimal]] = deque([(since, value)])
+
+    def move(self, held: Decimal, until: float, value: Decimal, at: float) -> None:
+        """The series was last seen to hold `held` at `until`, and now, at `at`, holds `value`."""
+        self._put(until if at - until > HOLE else at, held)
+        self._put(at, value)
+        while len(self.points) > 1 and self.points[1][0] <= at - self.over:
+            self.points.popleft()
+
+    def _put(self, at: float, value: Decimal) -> None:
+        """Of each step of time the first and the last point are kept."""
+        points, cell = self.points, at // self.step
+        if len(points) > 1 and points[-1][0] // self.step == points[-2][0] // self.step == cell:
+            points.pop()
+        points.append((at, value))
+
+    def samples(self, now: float) -> list[tuple[float, Decimal]]:
+        """(moment, value) in equal steps, oldest first; none unless the whole window is known."""
+        start = now - self.over
+        if self.points[0][0] > start:
+            return []
+        return list(_along(list(self.points), [start + self.step * i for i in range(SAMPLES)]))
+
+
+def _along(points: list[tuple[float, Decimal]], moments: Iterable[float]) -> Iterator[tuple[float, Decimal]]:
+    """The values at these moments, in order, of the line that joins the points; it holds after the last one."""
+    i, last = 0, len(points) - 1
+    for moment in moments:
+        while i < last and points[i + 1][0] <= moment:
+            i += 1
+        (at, value), (later, next_) = points[i], points[min(i + 1, last)]
+        if value != next_:
+            value += (next_ - value) * Decimal((moment - at) / (later - at))
+        yield moment, value
+
+
 class _Series:
     """One field of one currency (or of the account): its value now and the windows over its past.
 
-    The windows are made when it first moves: most series of most accounts never do.
+    since: when it was first seen. The windows are made when it first moves: most series of most accounts never do.
     """
 
-    __slots__ = ("current", "wants", "windows")
+    __slots__ = ("courses", "current", "since", "wants", "windows")
 
-    def __init__(self, current: Decimal, wants: list[Want]) -> None:
-        self.current, self.wants = current, wants
-        self.windows: dict[tuple[float, Side], _Window] | None = None
+    def __init__(self, current: Decimal, wants: list[Want], since: float) -> None:
+        self.current, self.wants, self.since = current, wants, since
+        self.windows: dict[tuple[float, str], _Window] | None = None
+        self.courses: dict[float, _Course] | None = None
 
-    def change(self, value: Decimal, at: float) -> None:
-        if self.windows is None:
-            self.windows = {(want.over, want.side): _Window(want) for want in self.wants}
+    def change(self, value: Decimal, at: float, seen: float) -> None:
+        """It holds another value now. seen: when it was last seen to hold the one before."""
+        if self.windows is None or self.courses is None:
+            self.windows = {(want.over, want.side): _Window(want) for want in self.wants if want.side != "samples"}
+            lengths = {want.over for want in self.wants if want.side == "samples"}
+            self.courses = {over: _Course(over, self.since, self.current) for over in lengths}
         for window in self.windows.values():
             window.leave(self.current, at)
+        for course in self.courses.values():
+            course.move(self.current, seen, value, at)
         self.current = value
+
+    def samples(self, over: float, now: float) -> list[tuple[float, Decimal]]:
+        course = _Course(over, self.since, self.current) if self.courses is None else self.courses[over]
+        return course.samples(now)
 
     def extreme(self, over: float, side: Side, now: float) -> Decimal:
         return self.current if self.windows is None else self.windows[over, side].extreme(self.current, now)
@@ -102,7 +167,7 @@ class History:
 
     def __init__(self, wants: Iterable[Want] = ()) -> None:
         self._wants: dict[str, list[Want]] = {}
-        self._known: set[tuple[str, float, Side]] = set()
+        self._known: set[tuple[str, float, str]] = set()
         for want in wants:
             self._wants.setdefault(want.path, []).append(want)
             self._known.add((want.path, want.over, want.side))
@@ -113,6 +178,7 @@ class History:
         self._unlisted: dict[str, dict[str, Decimal]] = {}
         self._moved: dict[str, float] = {}
         self._before: Snapshot | None = None
+        self._seen = 0.0
         self._unsaved: dict[tuple[str, str], tuple[float, Decimal]] = {}
         self._born: list[tuple[str, str, float, str]] = []
         self._courses: dict[str, deque[tuple[float, Decimal]]] = {
@@ -141,7 +207,7 @@ class History:
                 value = snapshot.amount(path)
                 if value.is_finite():
                     course.append((at, value))
-        self._before = snapshot
+        self._before, self._seen = snapshot, at
 
     def _add_column(self, path: str, snapshot: Snapshot, at: float) -> None:
         key = path.removeprefix("details.")
@@ -169,6 +235,7 @@ class History:
             elif count + 1 >= GONE_COUNT and at - since >= GONE_HOLD:
                 del gone[ccy]
                 self._unlisted.setdefault(path, {})[ccy] = price
+                self._moved[path] = at
                 self._put(path, ccy, ZERO, at)
             else:
                 gone[ccy] = (since, count + 1, price)
@@ -181,13 +248,13 @@ class History:
             return
         series = self._series.get((path, ccy))
         if series is None:
-            series = self._series[path, ccy] = _Series(ZERO if born else value, self._wants[path])
+            series = self._series[path, ccy] = _Series(ZERO if born else value, self._wants[path], at)
             if born:
                 self._born.append((path, ccy, at - 0.001, "0"))
         elif series.current == value:
             return
         if series.current != value:
-            series.change(value, at)
+            series.change(value, at, min(at, max(self._seen, series.since)))
             self._moved[path] = at
         self._unsaved[path, ccy] = (at, value)
 
@@ -204,6 +271,16 @@ class History:
             raise KeyError(f"the window over {path} is none of the rule's wants")
         series = self._series.get((path, ccy))
         return MISSING if series is None else series.extreme(over, side, now)
+
+    def samples(self, path: str, ccy: str, over: float, now: float) -> list[tuple[float, Decimal]]:
+        """The course within the last `over` seconds: (moment, value) in equal steps, oldest first, ending now.
+
+        None while not all of the window is known. The window must be one of the `wants`; else KeyError.
+        """
+        if (path, over, "samples") not in self._known:
+            raise KeyError(f"the course of {path} is none of the rule's wants")
+        series = self._series.get((path, ccy))
+        return [] if series is None else series.samples(over, now)
 
     def unlisted(self, path: str) -> dict[str, Decimal]:
         """The currencies that were listed once and are not now, and their last price; `MISSING` if not known."""
@@ -226,11 +303,16 @@ class History:
         self._unsaved, self._born = {}, []
         return points
 
-    def restore(self, points: Iterable[tuple[str, str, float, str]]) -> None:
-        """Take back what was journaled, oldest first. Fields that no rule asks for any more are left out."""
+    def restore(self, points: Iterable[tuple[str, str, float, str]], seen: float = 0.0) -> None:
+        """Take back what was journaled, oldest first. Fields that no rule asks for any more are left out.
+
+        seen: when the account was last seen.
+        """
         for path, ccy, at, text in points:
             with suppress(InvalidOperation):  # a damaged point is left out
                 if path in self._wants:
+                    self._seen = at  # between two points of the journal a value held
                     self._put(path, ccy, Decimal(text), at)
                     self._listed.setdefault(path, set()).add(ccy)
+        self._seen = max(self._seen, seen)
         self._unsaved.clear()

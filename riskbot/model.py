@@ -135,12 +135,22 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     exposed: bool = False
     uid: str = ""
 
-    def open(self, at_least: Severity = Severity.INFO, besides: str = "") -> bool:
-        """Is any alert told, or to be told, at this severity or worse? Those of the rule `besides` don't count."""
+    def near(self, at_least: Severity, besides: frozenset[str] = frozenset()) -> bool:
+        """As `open`, but also what is only on its way there."""
+        return self.open(at_least, besides) or any(
+            severity >= at_least
+            for rule, subjects in self.alerts.items()
+            if rule not in besides
+            for alert in subjects.values()
+            for severity in alert.up
+        )
+
+    def open(self, at_least: Severity = Severity.INFO, besides: frozenset[str] = frozenset()) -> bool:
+        """Is any alert told, or to be told, at this severity or worse? Those of the rules `besides` don't count."""
         return any(
             alert.shown >= at_least
             for rule, subjects in self.alerts.items()
-            if rule != besides
+            if rule not in besides
             for alert in subjects.values()
         )
 
@@ -211,7 +221,8 @@ class View(Struct, frozen=True):
 
     now: the moment to judge. snapshot: the newest reply. history: the past of the fields that rules asked for.
     info: mode and rights, None until they are known. outage: set while the account can't be seen; `snapshot` is
-    then the last one that was. alerts: what was remembered before this tick.
+    then the last one that was. alerts: what was remembered before this tick. harmless: rules whose alerts say nothing
+    about the money.
     """
 
     account: str
@@ -221,6 +232,7 @@ class View(Struct, frozen=True):
     info: AccountInfo | None = None
     outage: Outage | None = None
     alerts: Alerts = Alerts()
+    harmless: frozenset[str] = frozenset()
 
     @property
     def mode(self) -> str | None:
@@ -279,7 +291,7 @@ class Quiet(Struct, frozen=True, omit_defaults=True):
         return self if (silences, acks) == (self.silences, self.acks) else Quiet(silences, acks)
 
     def holds_back(self, event: Event) -> bool:
-        """Is this not to be told now? What was told before stands meanwhile."""
+        """Is this not to be told now to who has not heard of anything so bad?"""
         if event.cause is Cause.REMINDER and any(ack.quiets(event) for ack in self.acks):
             return True
         return any(silence.hides(event) for silence in self.silences)

@@ -22,10 +22,19 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from riskbot import snapshot, text
+from riskbot import snapshot, spelling, template, text
 from riskbot.history import Want
 from riskbot.model import AccountInfo, Event, Reading, Severity, View
 
@@ -65,9 +74,9 @@ def parse_number(value: object) -> Decimal:
     raise PydanticCustomError("number", 'not a number: write 3, 1.5 or "300%"')
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(spelling.DURATION)]
 """Seconds; a trader writes `"90s"`, `"1h30m"`, `"7d"`."""
-Number = Annotated[Decimal, BeforeValidator(parse_number)]
+Number = Annotated[Decimal, BeforeValidator(parse_number), WithJsonSchema(spelling.NUMBER)]
 """An exact number; `3.0` and `"300%"` are the same."""
 
 
@@ -79,6 +88,8 @@ def _name(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 """Part of the ids of messages, and their first line."""
+Label = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_name)]
+"""What stands under a label's name."""
 Currency = Annotated[str, AfterValidator(str.upper)]
 """As OKX spells it, in capitals."""
 TierName = Literal["info", "warning", "critical", "emergency"]
@@ -108,6 +119,10 @@ def ordered(worse: Worse) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 Below = Annotated[dict[TierName, Number], AfterValidator(ordered("below"))]
 Above = Annotated[dict[TierName, Number], AfterValidator(ordered("above"))]
+_TIERS: dict[Worse, Any] = {
+    "above": Annotated[Above, Field(description="Tiers: it fires above them.")],
+    "below": Annotated[Below, Field(description="Tiers: it fires below them.")],
+}
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -137,18 +152,20 @@ def _known_field(path: str) -> str:
 def _level_field(path: str) -> str:
     found = snapshot.field(_known_field(path))
     if found.unit != snapshot.LEVEL:
-        levels = [p for p in snapshot.field_paths() if snapshot.field(p).unit == snapshot.LEVEL]
         raise PydanticCustomError(
             "field",
             "{path} is not a 0-5 level: this kind takes {levels}; for amounts use kind = {kinds}",
-            {"path": path, "levels": " or ".join(levels), "kinds": '"threshold" or "change"'},
+            {"path": path, "levels": " or ".join(_LEVELS), "kinds": '"threshold" or "change"'},
         )
     return path
 
 
-AmountPath = Annotated[str, AfterValidator(_known_field)]
+_AMOUNTS = [path for path in snapshot.field_paths() if isinstance(snapshot.field(path), snapshot.Amount)]
+_LEVELS = [path for path in _AMOUNTS if snapshot.field(path).unit == snapshot.LEVEL]
+
+AmountPath = Annotated[str, AfterValidator(_known_field), WithJsonSchema(spelling.one_of(_AMOUNTS))]
 """A numeric field as a trader types it: `mgnRatio` of the account, `details.liab` of each currency."""
-LevelPath = Annotated[str, AfterValidator(_level_field)]
+LevelPath = Annotated[str, AfterValidator(_level_field), WithJsonSchema(spelling.one_of(_LEVELS))]
 """One of OKX's 0-5 risk levels."""
 
 
@@ -168,9 +185,9 @@ class Flap(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    changes: int = Field(6, ge=3)
-    within: Duration = 600.0
-    calm: Duration = 120.0
+    changes: int = Field(6, ge=3, description="So many changes")
+    within: Duration = Field(600.0, description="within so long.")
+    calm: Duration = Field(120.0, description="Over after so long without one.")
 
 
 class Ladder(Struct, frozen=True):
@@ -210,7 +227,7 @@ REPEATS = {Severity.EMERGENCY: 120.0, Severity.CRITICAL: 600.0, Severity.WARNING
 """Seconds after which an alert that lasts is told again, unless its rule says otherwise."""
 _SHORTEST_REPEAT = 10.0
 
-_TELLING = {"name", "accounts", "receivers", "repeat_every", "enabled", "renamed_from"}
+_TELLING = {"name", "accounts", "receivers", "repeat_every", "labels", "message", "enabled", "renamed_from"}
 """Keys of a rule that do not change how it judges."""
 
 
@@ -226,8 +243,18 @@ def _repeat(value: object) -> dict[Any, float]:
     return every
 
 
-Repeat = Annotated[dict[TierName, float], BeforeValidator(_repeat)]
+Repeat = Annotated[dict[TierName, float], BeforeValidator(_repeat), WithJsonSchema(spelling.REPEAT)]
 """A duration for all tiers, or one for each: `{ emergency = "5m" }`."""
+
+
+def _label_names(labels: dict[str, str]) -> dict[str, str]:
+    if not all(re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) for name in labels):
+        raise PydanticCustomError("label", "a label's name is made of letters, digits, _ and -")
+    return labels
+
+
+Labels = Annotated[dict[str, Label], AfterValidator(_label_names)]
+"""Words of the trader's own that go with every message of a rule: `{ desk = "a" }`."""
 
 
 class Rule(BaseModel):
@@ -247,22 +274,47 @@ class Rule(BaseModel):
     """Asked also while the account can't be seen; other rules are left alone then."""
     PLUGIN: ClassVar[str] = ""
     """The plugin that it is from, set as that is loaded; "": a stock kind."""
+    EXAMPLE: ClassVar[str] = ""
+    """A `[[rules]]` entry of this kind that makes sense, for `riskbot rules kinds` and `new`."""
+    DANGER: ClassVar[bool] = True
+    """Its alerts say that money is in danger: while one is open, blindness is judged more strictly."""
 
     name: Name = Field(min_length=1, max_length=60, description="Names the alert; unique.")
-    kind: str
+    kind: str = Field(description="What it measures.")
     for_: Duration = Field(0.0, alias="for", description="How long a tier must be met before it is told.")
-    keep_firing_for: Duration = Field(30.0, description="How long a tier must be left before the alert falls.")
+    keep_firing_for: Duration = Field(30.0, description="How long it must be left before the alert falls.")
     hysteresis: Number = Field(
-        Decimal("0.05"), ge=0, le=1, description="Share of the entry to come back before leaving."
+        Decimal("0.05"),
+        ge=0,
+        le=1,
+        description="How far beyond its entry a tier is left, as a share.",
+        json_schema_extra={"minimum": 0, "maximum": 1},
     )
-    accounts: tuple[str, ...] | None = Field(None, description="Only these accounts.")
-    ccy: tuple[Currency, ...] | None = Field(None, description="Only these currencies.")
-    except_ccy: tuple[Currency, ...] = Field((), description="Not these currencies.")
-    flap: Flap = Field(Flap(), description="When changes come too often: rises are told, falls wait until it is calm.")
-    receivers: tuple[str, ...] | None = Field(None, description="Told to these receivers only.")
-    repeat_every: Repeat | None = Field(None, description="When an alert that lasts is told again; 0s: never.")
-    renamed_from: Name | None = Field(None, description="Its former name: alerts that are open move along.")
-    enabled: bool = True
+    accounts: tuple[str, ...] | None = Field(None, description="Only these accounts.", examples=[["main"]])
+    ccy: tuple[Currency, ...] | None = Field(None, description="Only these currencies.", examples=[["BTC"]])
+    except_ccy: tuple[Currency, ...] = Field((), description="Not these currencies.", examples=[["USDT"]])
+    flap: Flap = Field(Flap(), description="Too many changes: rises are told, falls wait for calm.")
+    receivers: tuple[str, ...] | None = Field(None, description="Told to these receivers only.", examples=[["phone"]])
+    repeat_every: Repeat | None = Field(
+        None, description="When what lasts is told again (emergency 2m, critical 10m, else 4h); 0s: never."
+    )
+    labels: Labels = Field(
+        {},
+        description="Words that go with each message.",
+        examples=[{"desk": "a"}],
+        json_schema_extra={"propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_-]*$"}},
+    )
+    message: str | None = Field(
+        None,
+        max_length=1000,
+        description="The headline, and more lines, in your own words.",
+        examples=["{headline}: call Anna"],
+        json_schema_extra={"not": {"pattern": r"\$\{"}},
+    )
+    renamed_from: Name | None = Field(
+        None, description="Its former name: what is open moves along.", examples=["its former name"]
+    )
+    enabled: bool = Field(True, description="false: off; what it had open is closed.")
 
     def __init_subclass__(cls, kind: str = "", worse: Worse | None = None) -> None:
         super().__init_subclass__()
@@ -272,8 +324,23 @@ class Rule(BaseModel):
             # Before pydantic gathers the fields: the kind's tiers stand under the word that a trader reads aloud.
             cls.__annotations__ = {
                 **inspect.get_annotations(cls),
-                worse: Above if worse == "above" else Below,
+                worse: _TIERS[worse],
             }
+
+    @field_validator("message")
+    @classmethod
+    def _is_template(cls, message: str | None, info: ValidationInfo) -> str | None:
+        try:
+            template.parse(message or "", info.data.get("labels", ()))
+        except template.BadTemplateError as error:
+            near = suggest(error.word, error.known) if error.word else ""
+            raise PydanticCustomError("message", "{why}", {"why": f"{error}{near or error.rest}"}) from None
+        return message
+
+    @cached_property
+    def _template(self) -> template.Template | None:
+        """Its `message`, cut into pieces once."""
+        return None if self.message is None else template.parse(self.message, self.labels)
 
     @cached_property
     def _ladder(self) -> Ladder:
@@ -327,6 +394,10 @@ class Rule(BaseModel):
         """
         return None
 
+    def modes(self) -> str:
+        """The account modes in which it can have data, `"34"`: those that carry any of its `columns`."""
+        return snapshot.carried(self.columns() or ())
+
     def say(self, event: Event) -> str:
         """What and how much, for a message's first line: `margin ratio 1.42 (142 %)`."""
         number = "" if event.value is None else f" {text.number(event.value)}"
@@ -352,6 +423,11 @@ class Rule(BaseModel):
             self.keep_firing_for,
             self.flap,
         )
+
+    def ladder_of_severities(self, tiers: Iterable[TierName]) -> Ladder:
+        """A ladder for readings that are a severity already: 0 for well, 1 info, 2 warning, 3 critical, 4 emergency."""
+        severities = sorted(Severity[name.upper()] for name in tiers)
+        return self.ladder_of({s.label: Decimal(s) for s in severities}, "above", step=Decimal(1))  # type: ignore[misc] # labels are TierNames
 
     def watches(self, account: str) -> bool:
         """Is this rule on, and about that account?"""
@@ -478,23 +554,54 @@ def _blame(error: BaseException, method: Callable[..., Any]) -> str:
     return told.encode("utf-8", "replace").decode()  # half a surrogate could neither be saved nor sent
 
 
+def no_data(rule: Rule, mode: str) -> str:
+    """Why that rule would stay silent in an account of that mode, or ""."""
+    modes = rule.modes()
+    if mode in modes:
+        return ""
+    having = " or ".join(snapshot.MODES[other] for other in modes)
+    return f"would have no data in {snapshot.MODES[mode]} mode: what it reads is carried in {having or 'no'} mode"
+
+
 def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
-    """Headline and lines of a message. A rule that fails at its words is told in plain ones; None: it is gone."""
+    """Headline and lines of a message, in the rule's own words or those of its `message`; None: it is gone."""
     if rule is None:
         return f"{event.rule} {event.subject}".rstrip(), []
-    unseen = []
-    if view.outage and not rule.SEES_OUTAGE:
-        unseen = [f"as last seen {text.clock(view.outage.since)}, blind since"]
+    headline, lines = _own_words(rule, view, event)
+    if rule._template is not None:  # noqa: SLF001 - compiled at load, for us
+        first, *more = template.render(rule._template, _facts(rule, view, event, headline))  # noqa: SLF001 - as above
+        headline, lines = first or headline, [*more, *lines]
+    if rule.labels:
+        lines.append(", ".join(f"{name}: {word}" for name, word in rule.labels.items()))
+    if event.after and not rule.SEES_OUTAGE:
+        lines += _unseen(view, event)
+    return headline, lines
+
+
+def _own_words(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
+    """As its kind says it. A rule that fails at its words is told in plain ones."""
     try:
         lines = rule.explain(view, event)
-        said = [
-            str(line)[:_LONGEST_LINE] for line in ([lines] if isinstance(lines, str) else islice(lines, _MOST_LINES))
-        ]
-        return str(rule.say(event))[:_LONGEST_LINE], said + unseen
+        said = [lines] if isinstance(lines, str) else islice(lines, _MOST_LINES)
+        return str(rule.say(event))[:_LONGEST_LINE], [str(line)[:_LONGEST_LINE] for line in said]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
-        return Rule.say(rule, event), [_blame(error, rule.explain), *unseen]
+        return Rule.say(rule, event), [_blame(error, rule.explain)]
+
+
+def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:
+    rungs = rule._ladder.rungs  # noqa: SLF001 - compiled at load, for us
+    tier = next((rung.enter for rung in rungs if rung.severity == event.after), None)
+    return template.Facts(view, event, headline, rule.labels, tier)
+
+
+def _unseen(view: View, event: Event) -> list[str]:
+    """As of when the message is, where what it tells can't be seen now."""
+    if view.outage:
+        return [f"as last seen {text.clock(view.outage.since)}, blind since"]
+    blind = view.alerts.blind.get(event.rule)
+    return [f"no data since {text.clock(blind.since)}: {blind.why}"] if blind else []
 
 
 class Asker:

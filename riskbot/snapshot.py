@@ -16,8 +16,10 @@ arithmetic by itself and a comparison with it raises instead of silently being f
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 NOT_APPLICABLE = Decimal("NaN1")
@@ -32,6 +34,8 @@ USD, COIN, RATIO, LEVEL = "USD", "coin", "ratio", "level"
 
 _NUMBER = "0123456789.eE+-"
 _MAX_EXPONENT = 40  # beyond 1e±40 it is no amount of money, and arithmetic with it may overflow
+
+NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 T = TypeVar("T")
 _ABSENT = object()
@@ -50,14 +54,23 @@ class Field(Generic[T]):
     """One field of the reply. On an instance it reads as its typed value, on the class as itself.
 
     key: OKX's spelling. unit: `USD`, `COIN`, `RATIO`, `LEVEL` or "". modes: the account modes that carry it.
-    worse: "above" or "below" where one direction is danger.
+    worse: "above" or "below" where one direction is danger. words: those that it may be, and what each of them means.
     """
 
     nothing: Any = None
     absent: Any = None
 
-    def __init__(self, key: str, doc: str, unit: str = "", *, modes: str = "1234", worse: str = "") -> None:
-        self.key, self.unit, self.modes, self.worse = key, unit, modes, worse
+    def __init__(
+        self,
+        key: str,
+        doc: str,
+        unit: str = "",
+        *,
+        modes: str = "1234",
+        worse: str = "",
+        words: Mapping[str, str] = NO_WORDS,
+    ) -> None:
+        self.key, self.unit, self.modes, self.worse, self.words = key, unit, modes, worse, words
         self.__doc__ = doc
         self.name = key
 
@@ -177,6 +190,10 @@ class Row:
         value: Decimal = self.FIELDS[key].__get__(self, type(self))
         return value
 
+    def lacks(self, key: str) -> Decimal:
+        """What a field without a value is: `NOT_APPLICABLE` where OKX sent `""`, else `MISSING`."""
+        return NOT_APPLICABLE if self.raw.get(key) == "" else MISSING
+
     def unknown(self) -> set[str]:
         """Keys that came but are not in the table: new fields of the exchange. They stay in `raw`."""
         return self.raw.keys() - self.FIELDS.keys()
@@ -226,12 +243,30 @@ class Balance(Row):
     spot_upl_ratio = Amount("spotUplRatio", "The same as a ratio.", RATIO, worse="below")
     total_pnl = Amount("totalPnl", "Accumulated spot profit and loss.", USD, worse="below")
     total_pnl_ratio = Amount("totalPnlRatio", "The same as a ratio.", RATIO, worse="below")
-    collateral_enabled = Flag("collateralEnabled", "Counts as collateral.", modes="3")
-    collateral_restrict = Flag("collateralRestrict", "Borrowing against it is restricted platform-wide.")
+    collateral_enabled = Flag(
+        "collateralEnabled",
+        "Counts as collateral.",
+        modes="3",
+        words={"true": "it counts as collateral", "false": "it does not count as collateral"},
+    )
+    collateral_restrict = Flag(
+        "collateralRestrict",
+        "Borrowing against it is restricted platform-wide.",
+        words={"true": "OKX restricts borrowing against it, platform-wide", "false": "it can be borrowed against"},
+    )
     col_borr_auto_conversion = Amount(
         "colBorrAutoConversion", "Forced conversion of collateral: 0 none, 4 imminent, 5 running.", LEVEL, worse="above"
     )
-    auto_lend_status = Word("autoLendStatus", "unsupported, off, pending or active.")
+    auto_lend_status = Word(
+        "autoLendStatus",
+        "unsupported, off, pending or active.",
+        words={
+            "unsupported": "auto lend does not take it",
+            "off": "auto lend is off",
+            "pending": "auto lend is on, and nobody has borrowed it yet",
+            "active": "auto lend has lent it out: to get it back may take a while",
+        },
+    )
     auto_lend_mt_amt = Amount("autoLendMtAmt", "Amount lent out by auto lend.", COIN)
     smt_sync_eq = Amount("smtSyncEq", "Equity of smart sync copy trading.", COIN)
     spot_copy_trading_eq = Amount("spotCopyTradingEq", "Equity of spot copy trading.", COIN)
@@ -331,3 +366,9 @@ def field(path: str) -> Field[Any]:
 def field_paths() -> list[str]:
     """Every field a rule can name, as a trader types it."""
     return [*Snapshot.FIELDS, *(f"details.{key}" for key in Balance.FIELDS)]
+
+
+def carried(paths: Iterable[str]) -> str:
+    """The account modes that carry any of these fields, by the table above: `"34"`. Of no field: every mode."""
+    fields = [field(path).modes for path in paths]
+    return "".join(mode for mode in MODES if not fields or any(mode in modes for modes in fields))

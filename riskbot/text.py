@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from riskbot.model import Cause, Event, Severity
+from riskbot.snapshot import COIN, USD
 
 NO_VALUE = "no value"
 
@@ -52,6 +53,13 @@ def percent(value: Decimal) -> str:
     return f"{number(value * 100, 3)} %" if value.is_finite() else NO_VALUE
 
 
+def amount(value: Decimal, unit: str, ccy: str = "") -> str:
+    """A field's value in its unit: `$16,300`, `0.25 BTC`, `1.42`. unit: as in the table of fields."""
+    if unit == USD:
+        return usd(value)
+    return f"{number(value)} {ccy}".rstrip() if unit == COIN else number(value)
+
+
 def span(seconds: float) -> str:
     """`45 s`, `7 min`, `3 h 20 min`, `2 d 4 h`: two parts at the most."""
     rest = max(0, round(seconds) if seconds < 3600 else round(seconds / 60) * 60)
@@ -73,8 +81,15 @@ def title(event: Event, headline: str, still: Severity = Severity.OK) -> str:
 
     event: as its receiver sees it. still: how bad it is all the same, where that receiver is told only of worse.
     """
-    word = event.after.name if event.after else f"NOW {still.name}" if still else "RESOLVED"
+    word = event.after.name
+    if not event.after:
+        word = f"EASED TO {still.name}" if still else "CLOSED" if _is_lost(event) else "RESOLVED"
     return f"{word} · {event.account} · {headline}"
+
+
+def _is_lost(event: Event) -> bool:
+    """Does it end with its rule, whatever became of the danger?"""
+    return event.cause is Cause.RULE_REMOVED or (event.cause is Cause.RULE_CHANGED and event.value is None)
 
 
 def body(event: Event, lines: Iterable[str], still: Severity = Severity.OK, again: str = "") -> str:
@@ -105,7 +120,8 @@ def _course(event: Event, still: Severity) -> str:
 
 def _end(event: Event, still: Severity, lasted: str) -> str:
     if still:
-        return f"{still.label} is not told here; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
+        told = f"no more is told here: {still.label} is below this receiver's min_severity"
+        return f"{told}; since {clock(event.opened)} ({lasted}), peak {event.peak.label}"
     if event.cause is Cause.ONGOING:
         return f"over, peak {event.peak.label}, since {clock(event.opened)}"
     return f"{_ENDINGS.get(event.cause, 'over')} after {lasted}, peak {event.peak.label}"

@@ -53,6 +53,7 @@ class Market:
         self.ratio, self.liab = ratio, liab
         self.error: Exception | None = None
         self.info_error: SourceError | None = None
+        self.permissions: tuple[str, ...] = ("read_only",)
         self.extra: dict[str, Any] = {}
         self.uid = "77"
         self.closed = False
@@ -69,7 +70,7 @@ class Market:
     async def info(self) -> AccountInfo:
         if self.info_error:
             raise self.info_error
-        return AccountInfo(self.uid, "3", permissions=("read_only",))
+        return AccountInfo(self.uid, "3", permissions=self.permissions)
 
     async def close(self) -> None:
         self.closed = True

@@ -429,7 +429,7 @@ class Life:
                 self._assert_left(event, seen)
 
     def _assert_left(self, event: Event, seen: list[tuple[float, Decimal]]) -> None:
-        rule = next(f.rules[0] for f in reversed(self.fed) if f.at <= event.at and f.rules)
+        rule = next(f.rules[0] for f in reversed(self.fed) if f.at <= event.at and f.measured)
         ladder = rule._ladder
         for rung in ladder.rungs:
             if event.after < rung.severity <= event.before:

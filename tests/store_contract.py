@@ -554,10 +554,37 @@ class StoreContract:
         await store.take("mail", 10, 5.0, 1e9)
         await store.release()
 
-        (told,) = await store.take("phone", 10, 6.0, 30.0)
+        told = await store.take("phone", 10, 6.0, 30.0)
 
-        assert (told.alert, told.maybe_sent) == ("main/twap/USDT", True)
+        assert {(m.alert, m.maybe_sent) for m in told} == {("main/twap/USDT", True), ("waits", False)}
         assert len(await store.take("mail", 10, 6.0, 30.0)) == 1
+
+    async def test_all_that_waits_for_a_receiver_can_be_made_due_at_once(self, store: Store) -> None:
+        await queue(store, message(1, due_at=50.0), message(1, receiver="mail", due_at=50.0))
+
+        await store.hasten("phone")
+
+        assert len(await store.take("phone", 10, 6.0, 30.0)) == 1
+        assert await store.take("mail", 10, 6.0, 30.0) == []
+
+    async def test_what_waits_moves_along_with_a_renamed_rule(self, store: Store) -> None:
+        await queue(store, message(1))
+        (flying,) = await store.take("phone", 10, 5.0, 30.0)
+        await queue(store, message(2))
+        await store.rename("main/twap/USDT", "main/repayment/USDT")
+        await queue(store, message(3, alert="main/repayment/USDT"))
+        await store.nack(flying, 6.0, 6.0, "failed", maybe_sent=False)
+
+        (told,) = await store.take("phone", 10, 7.0, 30.0)
+
+        assert (told.seq, told.alert, [step.seq for step in told.covers]) == (3, "main/repayment/USDT", [1, 2])
+        assert await store.next_due("phone") == 37.0
+
+    async def test_a_reminder_comes_after_all_news(self, store: Store) -> None:
+        reminder = message(1, alert="a", reminder=1, before=Severity.EMERGENCY, after=Severity.EMERGENCY)
+        await queue(store, reminder, message(1, alert="b", before=Severity.OK, after=Severity.INFO))
+
+        assert [m.alert for m in await store.take("phone", 10, 5.0, 30.0)] == ["b", "a"]
 
     async def test_at_start_a_message_in_flight_is_covered_by_the_newer_one_that_waits(self, store: Store) -> None:
         await queue(store, message(1))

@@ -201,6 +201,7 @@ info global ${OKX_API_KEY} ${NO} file:no json://localhost 9e999999 1e-999999
 KEY_WORDS = """
 name kind api_key api_secret passphrase url region base_url demo ccy poll_every min_severity field below above path
 at_least rises_by falls_by over for accounts receivers enabled min_usd hysteresis warning critical phone
+labels message include
 """
 SCALARS = (
     st.sampled_from(WORDS.split()) | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=3) | st.dates()
@@ -219,6 +220,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "receivers": st.dictionaries(KEYS, TABLES, max_size=2) | VALUES,
         "rules": st.lists(TABLES, max_size=3) | VALUES,
         "store": TABLES | VALUES,
+        "include": st.lists(st.sampled_from(["*.toml", "no/*.toml", "[", ""]), max_size=2) | VALUES,
         "storage": VALUES,
     },
 )
@@ -257,6 +259,8 @@ PLACES = [
     ('"1h"', '"1h"\naccounts = ["{}"]'),
     ('"1h"', '"1h"\nreceivers = ["{}"]'),
     ('"1h"', '"1h"\nreceivers = "{}"'),
+    ('"1h"', '"1h"\nmessage = "{{{}}}"'),
+    ('"1h"', '"1h"\nmessage = "{{value:{}}}"'),
 ]
 
 
@@ -276,3 +280,16 @@ def test_no_secret_is_seen_wherever_it_stands(tmp_path: Path, place: tuple[str, 
         seen = [str(error), repr(error), repr(error.problems), *traceback.format_exception(error)]
 
     assert not any(SECRET in text for text in seen)
+
+
+@pytest.mark.parametrize(
+    "told", ['message = "${SECRET}"', 'labels = { desk = "${SECRET}" }', 'message = "{${SECRET}}"']
+)
+def test_no_secret_is_filled_into_words_that_are_told(tmp_path: Path, told: str) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(f"{VALID}{told}\n")
+
+    with pytest.raises(ConfigError, match=r"would be told") as caught:
+        load(path, KINDS, {**ENV, "SECRET": SECRET})
+
+    assert SECRET not in str(caught.value)

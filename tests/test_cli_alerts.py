@@ -145,10 +145,24 @@ async def test_a_machine_gets_the_same_keys_for_every_row(rules: Path, store: Sq
             }
         },
         "why": "",
+        "labels": {},
     }
     assert {tuple(row) for row in rows[1:]} == {("ref", *rows[0])}
     assert [(row.get("ref"), row["id"], row["short"]) for row in rows[1:]] == [("", "", "")] * 2
     assert [row["since"] for row in rows] == [10.5, 11.5, 12.5]
+
+
+async def test_a_machine_gets_the_labels_that_the_rule_has_in_the_file_or_one_it_includes(
+    rules: Path, store: SqliteStore
+) -> None:
+    rules.write_text('include = ["more.toml"]\n[[rules]]\nname = "debt"\nlabels = { desk = "b", odd = 1.5 }\n')
+    rules.with_name("more.toml").write_text('[[rules]]\nname = "ratio"\nlabels = { desk = "a" }\n')
+    value = {name: {"": firing(WARNING)} for name in ("ratio", "debt", "gone")}
+    await commit(store, Alerts(value))
+
+    labels = {row["rule"]: row["labels"] for row in await found(rules)}
+
+    assert labels == {"ratio": {"desk": "a"}, "debt": {"desk": "b", "odd": "1.5"}, "gone": {}}
 
 
 async def test_who_was_told_comes_with_the_state_of_what_has_not_arrived(rules: Path, store: SqliteStore) -> None:

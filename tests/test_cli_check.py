@@ -61,6 +61,8 @@ kind = "change"
 field = "details.liab"
 rises_by = { warning = "$10000", critical = "20000 USD" }
 over = "1h"
+labels = { desk = "a" }
+repeat_every = { warning = "1h" }
 
 [[rules]]
 name = "off"
@@ -68,6 +70,26 @@ kind = "level"
 field = "details.twap"
 at_least = { warning = 1 }
 enabled = false
+
+[[rules]]
+name = "mode"
+kind = "becomes"
+field = "acctLv"
+leaves = { critical = 3 }
+repeat_every = { critical = "1h" }
+
+[[rules]]
+name = "soon"
+kind = "time_to"
+field = "adjEq"
+reaches = 1000
+within = { warning = "2h", critical = "30m" }
+
+[[rules]]
+name = "lent"
+kind = "becomes"
+field = "details.autoLendStatus"
+becomes = { info = "pending", warning = ["active", "unsupported"] }
 """
 
 
@@ -121,6 +143,10 @@ def test_tiers_are_shown_exactly_in_their_unit_and_names_as_they_are(path: Path)
     assert said["liab"] == "change details.liab rises by warning 0.5 in 1 d"
     assert said["debt"] == "change details.liab rises by warning $10,000, critical $20,000 in 1 h"
     assert said["off"] == "level off"
+    assert said["soon"] == "time_to adjEq reaches $1,000 within warning 2 h, critical 30 min"
+    assert said["mode"] == "becomes acctLv leaves critical 3"
+    assert said["lent"] == "becomes details.autoLendStatus becomes info pending, warning active or unsupported"
+    assert said["key_safety"] == "key_safety always on"
 
 
 def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
@@ -132,6 +158,7 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "accounts": [{"name": "[main] :fire:", "region": "global", "poll_every": 1.0}],
         "receivers": [{"name": "[/] phone", "min_severity": "info"}],
         "store": "/state/riskbot.db",
+        "files": [str(path)],
         "warnings": [],
     }
     assert rules["debt"] == {
@@ -143,12 +170,29 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "unit": "USD",
         "for": 0.0,
         "keep_firing_for": 30.0,
+        "labels": {"desk": "a"},
     }
     assert {name: rule["unit"] for name, rule in rules.items()} == {
-        "[/] margin [bold]": "", "equity": "USD", "liab": "coin", "debt": "USD", "off": "level", "blind": "",
+        "[/] margin [bold]": "", "equity": "USD", "liab": "coin", "debt": "USD", "off": "level", "mode": "",
+        "soon": "s", "lent": "", "blind": "", "key_safety": "",
     }  # fmt: skip
+    assert rules["soon"]["tiers"] == {"warning": "7200", "critical": "1800"}
+    assert rules["lent"]["tiers"] == {"info": "pending", "warning": "active or unsupported"}
     assert rules["off"]["enabled"] is False
     assert check("-c", path, "--json").stdout == result.stdout
+
+
+def test_files_that_are_included_are_named(path: Path) -> None:
+    path.write_text('include = ["rules.d/*.toml"]\n' + RULES)
+    more = path.parent / "rules.d" / "more.toml"
+    more.parent.mkdir()
+    more.write_text('[[rules]]\nname = "more"\nkind = "margin_ratio"\nbelow = { warning = 5 }\n')
+
+    result = check("-c", path)
+
+    assert f"  includes   {more}\n" in result.stdout
+    assert rows(result)["more"] == "margin_ratio below warning 5"
+    assert json.loads(check("-c", path, "--json").stdout)["files"] == [str(path), str(more)]
 
 
 def test_warnings_are_told_on_stderr_and_it_is_right_all_the_same(path: Path) -> None:

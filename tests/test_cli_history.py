@@ -129,6 +129,7 @@ async def test_a_machine_gets_everything(life: Story) -> None:
             {"seq": 2, "at": NOW - 7100, "severity": "critical", "cause": "breach", "value": "2", "note": ""},
             {"seq": 3, "at": NOW - 6800, "severity": "ok", "cause": "recovered", "value": "12", "note": ""},
         ],
+        "labels": {},
     }
     mail = [row for row in deliveries if row["receiver"] == "mail"]
     assert [row["state"] for row in mail] == ["sent", "dead"]

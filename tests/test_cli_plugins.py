@@ -115,7 +115,12 @@ def test_without_plugins_the_list_says_how_to_begin(here: Path) -> None:
 def test_check_takes_kinds_sources_and_receivers_of_plugins(here: Path) -> None:
     shown = run("check")
     assert (shown.exit_code, shown.stderr) == (0, "")
-    assert "mine   mine   above warning 100" in shown.stdout
+    assert "mine mine above warning 100" in " ".join(shown.stdout.split())
+
+
+def test_kinds_of_plugins_are_listed_beside_the_stock_ones(here: Path) -> None:
+    assert " mine " in " ".join(run("rules", "kinds").stdout.split())
+    assert '"#/$defs/mine"' in run("schema").stdout
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,7 @@ def test_check_takes_kinds_sources_and_receivers_of_plugins(here: Path) -> None:
         ('source = "paper"', 'source = "okx"', 'rules.toml:2: api_key is missing: write api_key = "…"'),
         ('["plugins"]', '["plugs"]', "rules.toml:1: plugins: there is no folder plugs"),
         ('["plugins"]', '"plugins"', 'rules.toml:1: plugins: write a list: plugins = ["…", "…"]'),
-        ("[receivers", 'plugins = ["x"]\n[receivers', "rules.toml:7: plugins stands at the top of the file, above"),
+        ("[receivers", 'plugins = ["x"]\n[receivers', "rules.toml:7: plugins: belongs at the top of the file, above"),
     ],
 )
 def test_what_a_plugin_does_not_know_is_a_mistake_with_its_line(here: Path, old: str, new: str, said: str) -> None:

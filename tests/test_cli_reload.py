@@ -52,13 +52,13 @@ async def shown(life: Story) -> list[str]:
     return result.stdout.splitlines()[1:]
 
 
-CALM = "Nothing is remembered of margin left, blind: new in the file, or calm so far."
+CALM = "Nothing is remembered of margin left, blind, key_safety: new in the file, or calm so far."
 
 
 async def test_an_unchanged_file_changes_nothing(life: Story) -> None:
     assert await shown(life) == [CALM, "Nothing changes for what is open."]
     found = await plan(life)
-    assert found.pop("rules_without_memory") == ["margin left", "blind"]
+    assert found.pop("rules_without_memory") == ["margin left", "blind", "key_safety"]
     assert found == {key: [] for key in found}
 
 
@@ -67,8 +67,8 @@ async def test_a_rule_that_is_gone_closes_what_it_had_open_and_who_was_told_hear
 
     assert await shown(life) == [
         "closes      CRITICAL main · margin ratio: its rule is gone",
-        "tells       phone: RESOLVED · main · margin ratio",
-        "tells       mail: RESOLVED · main · margin ratio",
+        "tells       phone: CLOSED · main · margin ratio",
+        "tells       mail: CLOSED · main · margin ratio",
         "rule        margin ratio: not in the file any more, or off",
         CALM,
     ]
@@ -80,7 +80,7 @@ async def test_a_currency_that_a_rule_is_not_about_any_more_is_closed(life: Stor
     lines = await shown(life)
 
     assert lines[0] == "closes      WARNING main · forced repayment BTC: its rule is not about it any more"
-    assert lines[1].startswith("tells       phone: RESOLVED · main · forced repayment BTC")
+    assert lines[1].startswith("tells       phone: CLOSED · main · forced repayment BTC")
 
 
 async def test_a_rule_that_was_renamed_takes_its_alerts_along(life: Story) -> None:
@@ -194,7 +194,15 @@ async def test_without_a_database_there_is_nothing_to_plan_for(tmp_path: Path) -
 async def test_a_rule_that_has_had_something_open_is_not_said_to_be_new(life: Story) -> None:
     await life.tick(-200, "margin left", 4000)
     await life.tick(-200, "margin ratio", 1)
-    value = msgspec.json.encode(Alerts({"blind": {"": Alert(episode=1)}, "margin left": {"": Alert(episode=1)}}))
+    value = msgspec.json.encode(
+        Alerts(
+            {
+                "blind": {"": Alert(episode=1)},
+                "margin left": {"": Alert(episode=1)},
+                "key_safety": {"trade": Alert(episode=1)},
+            }
+        )
+    )
     await life.store.commit("spare", 0, "c", value)
 
     assert (await plan(life))["rules_without_memory"] == []
@@ -222,7 +230,7 @@ async def test_the_program_takes_it_up(tmp_path: Path) -> None:
 
             assert result.exit_code == 0, result.stderr
             assert "closes      CRITICAL main · margin ratio: its rule is gone" in result.stdout
-            await mine.waits_for("RESOLVED · main · margin ratio", "the rule was removed")
+            await mine.waits_for("CLOSED · main · margin ratio", "the rule was removed")
         finally:
             assert await program.stop() == 0
         assert "rules.toml: taken up" in program.log.read_text()

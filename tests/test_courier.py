@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.model import Cause, Severity
@@ -114,6 +115,31 @@ async def test_a_message_that_is_refused_again_and_again_is_given_up() -> None:
     await post.put(letter("USDT"), letter("BTC"))
     await post.carry()
     assert titles(post)[20:] == ["WARNING · main · 2 alerts"]
+
+
+async def test_refusals_of_a_milder_step_do_not_count_for_a_worse_one() -> None:
+    post = Post(*[REFUSED] * 20)
+    await post.put(letter("USDT", CRITICAL))
+    for _ in range(9):
+        await post.carry()
+        post.hands.turn(61)
+    worse = replace(letter("USDT", Severity.EMERGENCY), id="worse", seq=2, at=post.hands.wall)
+    await post.put(worse)
+    await post.carry()
+    assert [state for state, m in await post.rows() if m.seq == 2] == ["queued"]
+
+
+@pytest.mark.parametrize(
+    ("titles", "word"),
+    [
+        (["RESOLVED · main · a", "MISSED WARNING · main · b"], "MISSED WARNING"),
+        (["CLOSED · main · a", "RESOLVED · main · b"], "RESOLVED"),
+        (["RESOLVED · main · a", "EASED TO INFO · main · b"], "EASED TO INFO"),
+    ],
+)
+def test_several_messages_as_one_begin_with_the_worst_word(titles: list[str], word: str) -> None:
+    texts = [Text(title, "", OK) for title in titles]
+    assert together(texts, "main").title == f"{word} · main · 2 alerts"
 
 
 async def test_tries_that_failed_otherwise_are_no_refusals() -> None:
@@ -308,7 +334,9 @@ async def test_a_receiver_has_failed_since_its_first_try_began() -> None:
     for _ in range(2):
         assert await post.courier._next(post.postman)
         post.hands.turn(5.99)
-    assert post.problems.since(about_receiver("phone")) == 1_000_000
+    problem = post.problems.of(about_receiver("phone"))
+    assert problem
+    assert problem.since == 1_000_000
     assert post.problems.trouble(about_receiver("phone"), 1_000_019.9) is None
     assert post.problems.trouble(about_receiver("phone"), 1_000_020) is not None
 
@@ -328,17 +356,6 @@ async def test_a_receiver_that_fails_is_told_sooner_from_when_it_is_urgent(dange
     await post.carry()
     assert len(post.postman.sent) == 1
     assert post.severity() is CRITICAL
-
-
-@pytest.mark.parametrize(("severity", "after"), [(WARNING, 45.0), (CRITICAL, 45.0), (WARNING, 3600.0)])
-async def test_when_a_receiver_that_fails_is_told_can_be_chosen(severity: Severity, after: float) -> None:
-    post = Post(BUSY, receiver=Receiver("phone", fallback_after=after))
-    await post.put(letter("USDT", severity))
-    await post.carry()
-    post.hands.turn(after - 0.1)
-    assert post.severity() is OK
-    post.hands.turn(0.1)
-    assert post.severity() is (CRITICAL if severity is CRITICAL or after > 1200 else WARNING)
 
 
 async def test_a_receiver_that_fails_is_well_only_when_a_message_went_through() -> None:
@@ -589,15 +606,10 @@ async def test_settings_can_be_replaced_while_it_runs() -> None:
     await post.carry()
     assert await due_in(post) == pytest.approx(60, abs=1)
     post.courier._wake.clear()
-    post.courier.settings = Receiver("phone", per_minute=60, fallback_after=7.0)
+    post.courier.settings = Receiver("phone", per_minute=60)
     assert post.courier._wake.is_set()
     assert post.courier.receiver == "phone"
     assert await due_in(post) == pytest.approx(16, abs=1)
-    post.postman.verdicts = [BUSY]
-    post.hands.turn(17)
-    assert post.severity() is OK
-    assert await post.courier._next(post.postman)
-    assert post.severity() is WARNING
 
 
 async def test_a_courier_that_retires_finishes_what_it_carries_and_takes_nothing_more() -> None:

@@ -74,8 +74,8 @@ def test_a_receiver_that_heard_of_nothing_hears_of_no_end() -> None:
 def test_a_fall_below_min_severity_is_told_as_what_it_is() -> None:
     _, messages = planned([event(OK, EMERGENCY), event(EMERGENCY, WARNING, 2)], [PAGER])
 
-    assert messages[1].title == "NOW WARNING · main · headline 2"
-    assert "warning is not told here" in messages[1].body
+    assert messages[1].title == "EASED TO WARNING · main · headline 2"
+    assert "no more is told here: warning is below" in messages[1].body
     assert messages[1].after == OK
 
 
@@ -207,7 +207,7 @@ def test_a_receiver_that_wants_less_now_is_told_so() -> None:
     _, messages = planned(ongoing("main", alerts, NOON + 60), [Receiver("phone", EMERGENCY)], alerts)
 
     assert course(messages) == [(3, 0)]
-    assert messages[0].title.startswith("NOW CRITICAL")
+    assert messages[0].title.startswith("EASED TO CRITICAL")
 
 
 # ---------------------------------------------------------------- what lasts

@@ -49,12 +49,13 @@ def test_every_toml_block_of_the_readme_loads(block: str, tmp_path: Path) -> Non
         return
     account = ACCOUNT.partition("[receivers")[0] if "[receivers." in block else ACCOUNT
     top, _, rest = block.partition("\n\n") if block.startswith("plugins") else ("", "", block)
-    path.write_text(block if "[[accounts]]" in block else f"{top}\n{account}{rest}")
+    together = block + account if "include" in block else f"{top}\n{account}{rest}"
+    path.write_text(block if "[[accounts]]" in block else together)
     shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
     for copied in (tmp_path / "plugins", *(tmp_path / "plugins").glob("*.py")):
         copied.chmod(copied.stat().st_mode & ~0o022)  # whatever the umask of the checkout was
     config = settings.load(path, plugins.load(settings.find_plugins(path, ENV)).kinds, ENV)
-    assert len(config.rules) == block.count("[[rules]]") + ("blind" not in block)
+    assert len(config.rules) == block.count("[[rules]]") + sum(kind not in block for kind in ("blind", "key_safety"))
 
 
 HOW_TRIED = {
@@ -75,6 +76,10 @@ HOW_TRIED = {
     "riskbot outbox": "test_cli_outbox.py",
     "riskbot outbox retry 613a": "test_cli_outbox.py",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
+    "riskbot rules kinds change": "test_cli_rules.py",
+    'riskbot rules new change --name "debt grows" >> rules.toml': "test_a_rule_is_appended_as_the_readme_says",
+    "riskbot fields liab": "test_the_fields_that_the_readme_shows_are_so",
+    "riskbot schema > rules.schema.json": "test_schema.py",
     "riskbot simulate crash --speed 10 --port 8900": "test_cli_simulate.py",
     "curl -d 'html=502' http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
     "curl -X DELETE http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
@@ -126,6 +131,19 @@ def test_the_mistakes_that_the_readme_shows_are_told_so(tmp_path: Path) -> None:
     told = riskbot("check", cwd=tmp_path, env=ENV)
     assert told.returncode == 2
     assert told.stderr.splitlines() == shown
+
+
+def test_a_rule_is_appended_as_the_readme_says(tmp_path: Path) -> None:
+    new = riskbot("rules", "new", "change", "--name", "debt of the desk", cwd=tmp_path, env=ENV)
+    (tmp_path / "rules.toml").write_text("#:schema ./rules.schema.json\n" + ACCOUNT + new.stdout)
+    shown = riskbot("check", cwd=tmp_path, env=ENV)
+    assert (shown.returncode, "debt of the desk" in shown.stdout) == (0, True), shown.stderr
+
+
+def test_the_fields_that_the_readme_shows_are_so(tmp_path: Path) -> None:
+    block = next(block for block in blocks("console") if "fields liab" in block)
+    shown = riskbot("fields", "liab", cwd=tmp_path, env=ENV).stdout
+    assert [line.rstrip() for line in shown.splitlines()] == block.partition("fields liab\n")[2].splitlines()
 
 
 def test_the_readme_lists_every_kind_key_and_command() -> None:

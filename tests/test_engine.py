@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot import engine
+from riskbot.builtin.rules import Blind as BlindRule
 from riskbot.builtin.rules import Level, MarginRatio, Threshold
 from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity, Told
 from riskbot.rules import Measured, Rule
@@ -479,20 +480,20 @@ CHANGES = {
         "4*5",
         {"at_least": {"info": 4, "emergency": 5}},
         "4*3",
-        ["0>3 breach @0", "3>1 rule_changed @5"],
+        ["0>3 breach @0", "3>1 rule_changed @6"],
     ),
     "hysteresis still protects it": ("4 3.5*5", {"at_least": {"critical": 4}}, "3.5*60 4", ["0>3 breach @0"]),
     "it ends at once where no new tier is met": (
         "2*5",
         {"at_least": {"critical": 4}},
-        "2",
-        ["0>2 breach @0", "2>0 rule_changed @5"],
+        "2*2",
+        ["0>2 breach @0", "2>0 rule_changed @6"],
     ),
     "a tier that is gone becomes the next lower one": (
         "5*5",
         {"at_least": {"warning": 2, "critical": 4}},
-        "5",
-        ["0>4 breach @0", "4>3 rule_changed @5"],
+        "5*2",
+        ["0>4 breach @0", "4>3 rule_changed @6"],
     ),
     "while nothing is seen it waits for the next value": (
         "4*5",
@@ -505,6 +506,12 @@ CHANGES = {
         {"at_least": {"emergency": 4}},
         "na*61",
         ["0>3 breach @0", "3>0 not_applicable @65"],
+    ),
+    "one odd answer after a change ends nothing": (
+        "4*5",
+        {"at_least": {"critical": 3}},
+        "0 4*60",
+        ["0>3 breach @0"],
     ),
     "a closed alert must earn its for": ("1*5", {"at_least": {"warning": 1}, "for": "3s"}, "1*4", ["0>2 breach @8"]),
     "what was on its way up starts anew": (
@@ -573,6 +580,56 @@ def test_an_alert_moves_along_with_a_rule_that_is_renamed() -> None:
     assert done.alerts.told == {"phone": {"repayment/USDT": told}}
     assert done.alerts.blind == {"repayment": Blind(1.0, "x")}
     assert engine.adopt("main", [renamed], done.alerts, START + 10.0).alerts is done.alerts
+
+
+def test_the_same_answer_looked_at_again_does_not_count_again() -> None:
+    feed = Feed(twap())
+    feed.play("4 na")
+    gone = {"twap": Measured((Reading.not_applicable("", "USDT"),))}
+
+    again = engine.step("main", [feed.rule], feed.alerts, gone, START + 1.0)
+
+    assert again.alerts.alerts["twap"]["USDT"].na_count == feed.alert.na_count == 1
+
+
+def test_a_name_that_was_used_before_does_not_hold_the_alert_back() -> None:
+    feed = Feed(twap())
+    feed.play("4*3")
+    rest = Alert(episode=3, seq=2, peak=INFO)
+    feed.alerts = replace(feed.alerts, alerts={**feed.alerts.alerts, "repayment": {"USDT": rest, "BTC": rest}})
+
+    done = engine.adopt("main", [twap(name="repayment", renamed_from="twap")], feed.alerts, START + 9.0)
+
+    assert done.events == ()
+    assert done.alerts.alerts["repayment"] == {"USDT": feed.alert, "BTC": rest}
+
+
+def test_that_a_rule_has_no_data_moves_along_with_its_new_name() -> None:
+    alert = Alert(level=CRITICAL, shown=CRITICAL, episode=7, seq=1, peak=CRITICAL)
+    told = {"phone": {"blind/twap": Told(7, 1, CRITICAL)}}
+    alerts = Alerts({"blind": {"twap": alert}}, told, {"twap": Blind(1.0, "x")})
+    eyes = BlindRule.model_validate({"name": "blind", "kind": "blind"})
+
+    done = engine.adopt("main", [twap(name="repayment", renamed_from="twap"), eyes], alerts, START + 9.0)
+
+    assert done.events == ()
+    assert done.alerts.alerts["blind"] == {"repayment": alert}
+    assert done.alerts.told == {"phone": {"blind/repayment": Told(7, 1, CRITICAL)}}
+
+
+def test_when_the_clock_is_set_ahead_what_runs_moves_along() -> None:
+    feed, other = Feed(twap(**{"for": "30s"})), Feed(twap(**{"for": "30s"}))
+    feed.play("5*20")
+    feed.alerts = engine.shifted(feed.alerts, 3600)
+    feed.now += 3600
+    other.play("5*20")
+
+    assert feed.play("5*10 5") == ["0>4 breach @3630"]
+    assert other.play("5*10 5") == ["0>4 breach @30"]
+    feed.play("0*20")
+    feed.alerts = engine.shifted(feed.alerts, 3600)
+    feed.now += 3600
+    assert feed.play("0*11") == ["4>0 recovered @7261"]
 
 
 def test_a_new_name_takes_nothing_from_a_rule_that_is_still_there() -> None:

@@ -54,12 +54,12 @@ def test_trouble_is_a_problem_that_has_lasted() -> None:
     problems, problem = Problems(), Problem(100, "401", 20, 200)
     problems.fail("delivery to phone", problem)
 
-    assert problems.since("delivery to phone") == 100
+    assert problems.of("delivery to phone") == problem
     assert problems.trouble("delivery to phone", 119) is None
     assert problems.trouble("delivery to phone", 120) == problem
     assert problems.trouble("delivery to phone", 300) == problem
     problems.clear("delivery to phone")
-    assert problems.since("delivery to phone") is None
+    assert problems.of("delivery to phone") is None
     assert problems.trouble("delivery to phone", 300) is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskbot.history import COURSE_SPAN, RESOLUTION, History, Side, Want
+from riskbot.history import COURSE_SPAN, RESOLUTION, SAMPLES, History, Side, Want
 from riskbot.snapshot import Snapshot, is_missing
 
 LIAB = "details.liab"
@@ -111,6 +111,17 @@ def test_a_currency_that_is_not_listed_any_more_has_nothing() -> None:
     assert extremes(past, "BTC", 80) == (0, 4)
     assert past.unlisted(LIAB) == {}
     assert history().unlisted(LIAB) == {}
+
+
+def test_that_a_currency_with_nothing_is_not_listed_any_more_is_a_move_too() -> None:
+    past = History([Want(LIAB, 10.0, "low")])
+    past.add(snap(0, {"BTC": "0"}))
+    for at in (1, 40, 70):
+        past.add(snap(at))
+
+    assert past.unlisted(LIAB) == {"BTC": 3}
+    assert not past.is_still(Want(LIAB, 10.0, "low"), 80)
+    assert past.is_still(Want(LIAB, 10.0, "low"), 81)
 
 
 def test_a_reply_that_lacks_a_row_is_no_proof_that_a_debt_is_gone() -> None:
@@ -291,6 +302,89 @@ def test_the_columns_of_a_snapshot_are_left_as_they_are() -> None:
 
     assert first.column("ccy") == ["USDT"]
     assert first.column("liab") == ["5"]
+
+
+# ---------------------------------------------------------------- the course of a field within a window
+
+
+def course(over: float = 240.0) -> History:
+    return History([Want("adjEq", over, "samples")])
+
+
+def values(past: History, now: float, over: float = 240.0) -> list[Decimal]:
+    """The values of the samples, whose moments are told by the window."""
+    found = past.samples("adjEq", "", over, now)
+    assert [at for at, _ in found] == [now - over + over * i / (SAMPLES - 1) for i in range(SAMPLES)][: len(found)]
+    return [round(value, 6) for _, value in found]
+
+
+def test_a_course_is_given_in_equal_steps_once_all_of_the_window_is_known() -> None:
+    past = course()
+    for at in range(0, 1000, 5):
+        past.add(snap(at, adjEq=str(at)))
+        found = values(past, at)
+        assert len(found) == (SAMPLES if at >= 240 else 0)
+        assert all(0 <= at - 240 + 10 * i - value <= 5 for i, value in enumerate(found))  # true to a poll
+
+
+def test_what_stands_still_has_a_course_too() -> None:
+    past = course()
+    past.add(snap(0, adjEq="5"))
+    assert past.samples("adjEq", "", 240.0, 239) == []
+    assert values(past, 240) == [5] * SAMPLES
+    past.add(snap(240, adjEq="5"))
+    past.add(snap(241, adjEq="6"))
+    assert values(past, 241) == [5] * (SAMPLES - 1) + [6]
+    assert values(past, 481) == [6] * SAMPLES
+
+
+def test_a_jump_stays_a_jump_and_a_hole_is_a_slope() -> None:
+    jump, hole = course(), course()
+    for past in (jump, hole):
+        past.add(snap(0, adjEq="0"))
+    for at in range(1, 240):
+        jump.add(snap(at, adjEq="0"))
+    for past in (jump, hole):
+        past.add(snap(240, adjEq="24"))
+
+    assert values(jump, 240) == [0] * 24 + [24]
+    assert values(hole, 240) == list(range(25))
+
+
+def test_a_course_takes_bounded_space_and_is_true_to_a_step() -> None:
+    past = course()
+    for tenth in range(20_000):
+        past.add(snap(tenth / 10, adjEq=str(tenth)))
+
+    course_ = past._series["adjEq", ""].courses[240.0]
+    assert len(course_.points) <= 2 * (SAMPLES + 1)
+    for at, value in past.samples("adjEq", "", 240.0, 1999.9):
+        assert abs(value - Decimal(at * 10)) < 1
+
+
+def test_a_course_is_the_same_after_a_restart() -> None:
+    past, journal = course(), []
+    for at in range(400):
+        past.add(snap(at, adjEq=str(at * at)))
+        if at % 10 == 0:  # as often as it is written down
+            journal += past.drain()
+    again = course()
+    again.restore(journal, 390.0)
+    again.add(snap(510, adjEq="0"))
+
+    for at, value in again.samples("adjEq", "", 240.0, 510):
+        lived = at * at if at <= 390 else 390 * 390 * (1 - (at - 390) / 120)  # the hole is a slope
+        assert abs(value - Decimal(lived)) <= 8000  # as far as it moves between two points of the journal
+    assert len(again.samples("adjEq", "", 240.0, 510)) == SAMPLES
+
+
+def test_a_course_that_nobody_asked_for_is_not_kept() -> None:
+    past = history(path="adjEq")
+    past.add(snap(0, adjEq="5"))
+
+    with pytest.raises(KeyError):
+        past.samples("adjEq", "", 100.0, 5)
+    assert course().samples("adjEq", "", 240.0, 5) == []
 
 
 # ---------------------------------------------------------------- the course of the account

@@ -16,14 +16,21 @@ def test_severities_are_named_as_a_trader_types_them_mildest_first() -> None:
 
 @pytest.mark.parametrize(
     ("least", "besides", "found"),
-    [(INFO, "", True), (CRITICAL, "", True), (EMERGENCY, "", False), (CRITICAL, "b", False), (WARNING, "b", True)],
+    [
+        (INFO, "", True),
+        (CRITICAL, "", True),
+        (EMERGENCY, "", False),
+        (CRITICAL, "b", False),
+        (WARNING, "b", True),
+        (INFO, "ab", False),
+    ],
 )
 def test_an_account_knows_what_is_open(least: Severity, besides: str, found: bool) -> None:
     alerts = Alerts(
         {"a": {"": Alert(shown=WARNING), "X": Alert()}, "b": {"": Alert(level=INFO, shown=CRITICAL)}, "c": {}}
     )
 
-    assert alerts.open(least, besides) is found
+    assert alerts.open(least, frozenset(besides)) is found
 
 
 def test_nothing_is_open_at_first() -> None:

@@ -115,7 +115,7 @@ async def test_the_simulator_accepts_the_signature_and_the_account_is_read(okx: 
     async with asking(okx.url + "/") as source:
         snapshot = await source.fetch()
         assert list(snapshot.balances) == COINS
-        assert await source.info() == AccountInfo("77", "3", "watch", ("read_only",), (), "77")
+        assert await source.info() == AccountInfo("77", "3", "watch", ("read_only",), ("127.0.0.0/8", "::1"), "77")
         await source.close()
 
 

@@ -42,7 +42,7 @@ async def test_plugins_are_watched_told_and_reloaded_and_hurt_nothing_else(tmp_p
 
         # It is mended by taking it away, and riskbot finds that by itself.
         (folder / "bad.py").unlink()
-        await mine.waits_for("RESOLVED · riskbot · plugin bad works again")
+        await mine.waits_for("CLOSED · riskbot · plugin bad")
 
         # Another is broken as it is edited: the old one goes on.
         put(folder / "mine.py", MINE.replace("yield Reading(", "yield Reading(("))

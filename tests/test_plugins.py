@@ -36,7 +36,7 @@ def module(name: str, **hooks: object) -> types.ModuleType:
 def test_the_stock_kinds_are_found() -> None:
     kinds = plugins.load().kinds
 
-    assert {"margin_ratio", "level", "change", "threshold", "blind"} <= kinds.keys()
+    assert {"margin_ratio", "level", "change", "threshold", "blind", "becomes", "key_safety", "time_to"} <= kinds.keys()
     assert all(word == kind.KIND and kind.__doc__ and not kind.PLUGIN for word, kind in kinds.items())
     assert kinds == plugins.kinds(plugins.manager())
 

@@ -138,6 +138,17 @@ async def test_what_is_worse_than_the_silence_names_is_told_at_once(desk: Hushed
     assert await desk.words() == ["EMERGENCY"]
 
 
+async def test_after_a_fall_in_a_silence_the_next_emergency_is_told(desk: HushedDesk) -> None:
+    await desk.see("1")
+    await desk.ask((desk.silence(9e4),))
+    await desk.see("4", 40)
+    assert await desk.words() == ["EMERGENCY", "WARNING"]
+
+    await desk.see("1")
+
+    assert await desk.words() == ["EMERGENCY", "WARNING", "EMERGENCY"]
+
+
 async def test_a_silence_of_all_levels_hides_emergencies_too(desk: HushedDesk) -> None:
     await desk.ask((desk.silence(most=EMERGENCY),))
     await desk.see("1")

@@ -604,3 +604,22 @@ def test_growth_is_measured_again_as_its_window_passes_though_nothing_moves() ->
     assert growth(62, "150") == 0
     assert growth(63, "150", "7") == 0
     assert growth(64, "300", "7") == 1
+
+
+# ---------------------------------------------------------------- account modes
+
+
+def test_a_rule_is_silent_in_the_modes_that_carry_none_of_its_fields() -> None:
+    debt = threshold(field="details.liab", above={"warning": 1})
+
+    assert debt.modes() == "34"
+    assert rules.no_data(debt, "3") == ""
+    assert rules.no_data(debt, "1") == (
+        "would have no data in Spot mode: what it reads is carried in Multi-currency margin or Portfolio margin mode"
+    )
+    ratio = MarginRatio.model_validate({"name": "r", "kind": "margin_ratio", "below": {"warning": 3}})
+    assert [mode for mode in "1234" if rules.no_data(ratio, mode)] == ["1"]
+
+
+def test_a_rule_that_does_not_say_what_it_reads_is_at_home_in_every_mode() -> None:
+    assert plugin(()).modes() == "1234"

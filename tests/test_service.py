@@ -12,10 +12,12 @@ from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Problem, Problems
+from riskbot.model import Severity
 from riskbot.notify import Outcome, Verdict
 from riskbot.rules import Rule
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import Clock
+from riskbot.service.courier import about_refusal
 from riskbot.service.judge import Judge
 from riskbot.service.reloader import Reloader
 from riskbot.service.selfwatch import SelfWatch, health
@@ -112,13 +114,25 @@ async def test_that_riskbot_stood_still_is_told() -> None:
     assert "nothing was watched for 5 min, until 13:51:41 UTC" in rows[0][1].body
 
 
+async def test_that_it_stood_still_again_is_told_again() -> None:
+    me = await Self().load()
+    await me.tick()
+    await me.tick(20)
+    for _ in range(60):
+        await me.tick()
+    await me.tick(5 * 3600)
+    rows = await me.store.outbox(("queued",))
+    assert "nothing was watched for 5 h" in rows[0][1].body
+    assert rows[0][1].title == "WARNING · riskbot · riskbot stood still"
+
+
 async def test_what_fails_of_a_receiver_that_has_left_the_file_is_over() -> None:
     me = await Self(None, "phone", "mail").load()
     me.problems.fail(about_receiver("phone"), Problem(me.hands.clock.now(), "401", 0.0, 0.0))
     await me.tick()
     me.problems.forget(about_receiver("phone"))
     await me.watch.use(health(["mail"], ["main"]), [Receiver("mail")])
-    assert (await me.told())[1:] == [("mail", "RESOLVED · riskbot · delivery to phone works again")]
+    assert (await me.told())[1:] == [("mail", "CLOSED · riskbot · delivery to phone: not in the rules file any more")]
 
 
 # ---------------------------------------------------------------- all together
@@ -220,11 +234,28 @@ async def test_a_notifier_that_cannot_be_made_ends_the_service_with_its_reason(t
 async def test_what_a_receiver_can_not_be_told_its_fallback_is_told(town: Town) -> None:
     town.posts["phone"] = Postman(*[Verdict(Outcome.BROKEN, "HTTP 401")] * 99)
     town.markets["main"] = Market("2.5")
-    phone, mail = Receiver("phone", fallback=("mail",)), Receiver("mail", RATIO._ladder.rungs[0].severity.EMERGENCY)
+    phone, mail = Receiver("phone", fallback=("mail",)), Receiver("mail", Severity.EMERGENCY)
     await town.open(town.bundle((RATIO, BLIND), phone, mail))
     await town.until(lambda: town.titles("mail"))
     assert town.titles("mail") == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
     assert "told here since phone can't be reached: HTTP 401, for" in town.posts["mail"].sent[0].body
+
+
+@pytest.mark.parametrize(
+    ("after", "failed_for", "hands_over"), [(None, 19, False), (None, 20, True), (5, 5, True), (3600, 60, False)]
+)
+async def test_when_a_fallback_takes_over_can_be_chosen(
+    town: Town, after: float | None, failed_for: float, hands_over: bool
+) -> None:
+    service = Service(town.bundle((RATIO,), Receiver("phone", fallback=("mail",), fallback_after=after)), town.store)
+    service.problems.fail(about_receiver("phone"), Problem(0.0, "HTTP 503", 20.0, 20.0))
+    assert bool(service._failing(failed_for)) == hands_over
+
+
+async def test_one_message_that_is_refused_sends_the_others_nowhere_else(town: Town) -> None:
+    service = Service(town.bundle((RATIO,), Receiver("phone", fallback=("mail",))), town.store)
+    service.problems.fail(about_refusal("phone"), Problem(0.0, "HTTP 400", 0.0, 0.0))
+    assert service._failing(100.0) == {}
 
 
 # ---------------------------------------------------------------- another rules file
@@ -252,7 +283,7 @@ async def test_a_changed_rule_is_judged_at_once_and_a_removed_one_is_closed(town
     await town.until(lambda: len(town.titles()) == 2)
     await service.apply(town.bundle([BLIND]))
     await town.until(lambda: len(town.titles()) == 3)
-    assert town.titles()[1:] == ["CRITICAL · main · margin ratio 4 (400 %)", "RESOLVED · main · margin_ratio"]
+    assert town.titles()[1:] == ["CRITICAL · main · margin ratio 4 (400 %)", "CLOSED · main · margin_ratio"]
     assert "closed: the rule was removed" in town.posts["phone"].sent[2].body
 
 
@@ -262,7 +293,7 @@ async def test_accounts_come_and_go(town: Town) -> None:
     await town.until(town.titles)
     await service.apply(town.bundle(accounts=[Named("other")]))
     await town.until(lambda: len(town.titles()) == 3)
-    assert set(town.titles()[1:]) == {"RESOLVED · main · margin_ratio", "CRITICAL · other · margin ratio 2 (200 %)"}
+    assert set(town.titles()[1:]) == {"CLOSED · main · margin_ratio", "CRITICAL · other · margin ratio 2 (200 %)"}
     assert town.markets["main"].closed
     assert list(service.watches) == ["other"]
 
@@ -285,7 +316,7 @@ async def test_an_account_that_left_while_riskbot_was_down_is_closed_at_the_star
     town.stop = asyncio.Event()
     await town.open(town.bundle(accounts=[Named("other")]))
     await town.until(lambda: len(town.titles()) == 2)
-    assert town.titles()[1] == "RESOLVED · main · margin_ratio"
+    assert town.titles()[1] == "CLOSED · main · margin_ratio"
 
 
 async def test_a_new_receiver_is_told_of_what_is_open_and_one_that_moved_gets_a_new_notifier(town: Town) -> None:
@@ -312,7 +343,7 @@ async def test_other_settings_of_a_receiver_need_no_new_courier(town: Town) -> N
 async def test_what_a_receiver_that_leaves_was_not_sent_its_fallback_is_told(town: Town) -> None:
     town.posts["phone"] = Postman(*[Verdict(Outcome.RETRY, "HTTP 503")] * 99)
     town.markets["main"] = Market("2.5")
-    phone, mail = Receiver("phone", fallback=("mail",)), Receiver("mail", RATIO._ladder.rungs[0].severity.EMERGENCY)
+    phone, mail = Receiver("phone", fallback=("mail",)), Receiver("mail", Severity.EMERGENCY)
     service = await town.open(town.bundle((RATIO, BLIND), phone, mail))
     await town.until(town.titles)
     await service.apply(town.bundle((RATIO, BLIND), mail))
@@ -321,6 +352,43 @@ async def test_what_a_receiver_that_leaves_was_not_sent_its_fallback_is_told(tow
     assert "told here since phone can't be reached: it is not in the rules file" in town.posts["mail"].sent[0].body
     ((_, dead),) = await town.store.outbox(("dead",))
     assert (dead.receiver, dead.error) == ("phone", "the receiver is not in the rules file any more")
+
+
+async def test_a_receiver_that_left_with_something_unsent_and_comes_back_is_told(town: Town) -> None:
+    town.posts["phone"] = Postman(*[Verdict(Outcome.RETRY, "HTTP 503")] * 2)
+    town.markets["main"] = Market("2.5")
+    service = await town.open(town.bundle((RATIO, BLIND), Receiver("phone"), Receiver("mail")))
+    await town.until(town.titles)
+    await service.apply(town.bundle((RATIO, BLIND), Receiver("mail")))
+    town.posts["phone"] = Postman()
+    await service.apply(town.bundle((RATIO, BLIND), Receiver("phone"), Receiver("mail")))
+    await town.until(town.titles)
+    assert town.titles() == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
+
+
+async def test_a_fallback_is_told_though_the_account_changed_too(town: Town) -> None:
+    town.posts["phone"] = Postman(*[Verdict(Outcome.RETRY, "HTTP 503")] * 99)
+    town.markets["main"] = Market("2.5")
+    phone, mail = Receiver("phone", fallback=("mail",)), Receiver("mail", Severity.EMERGENCY)
+    service = await town.open(town.bundle((RATIO, BLIND), phone, mail))
+    await town.until(town.titles)
+    await service.apply(town.bundle((RATIO, BLIND), mail, accounts=[Named("main", "another key")]))
+    await town.until(lambda: town.titles("mail"))
+    assert town.titles("mail") == ["CRITICAL · main · margin ratio"]
+
+
+async def test_what_a_receiver_missed_before_it_left_its_fallback_is_told(town: Town) -> None:
+    brisk = rule("margin_ratio", below={"warning": 5, "critical": 3}, keep_firing_for="0s")
+    town.posts["phone"] = Postman(*[Verdict(Outcome.RETRY, "HTTP 503")] * 99)
+    town.markets["main"] = market = Market("2.5")
+    phone, mail = Receiver("phone", fallback=("mail",)), Receiver("mail", Severity.EMERGENCY)
+    service = await town.open(town.bundle((brisk, BLIND), phone, mail))
+    await town.until(town.titles)
+    market.ratio = "50"
+    await town.until(lambda: not service.watches["main"].alerts.open())
+    await service.apply(town.bundle((brisk, BLIND), mail))
+    await town.until(lambda: town.titles("mail"))
+    assert town.titles("mail")[0].startswith("MISSED CRITICAL · main · margin ratio")
 
 
 # ---------------------------------------------------------------- a file that changes
@@ -363,6 +431,8 @@ async def test_a_bad_file_keeps_the_old_rules_and_is_told_until_a_good_one_comes
     assert town.titles() == ["CRITICAL · riskbot · rules.toml can't be used"]
     body = town.posts["phone"].sent[0].body
     assert "rules.toml:7: unknown key (and 1 more); the rules from before stay in force" in body
+    await reloader.reload()
+    await town.until(lambda: len(town.titles()) == 2)  # another try, perhaps another mistake: it is said again
     file.path.write_text("other")
     await reloader.reload()
     assert service.bundle.rules == (BLIND,)
@@ -400,6 +470,19 @@ async def test_a_file_that_changed_is_read_when_it_has_settled(
     await reloader._turn()
     assert file.reads == 1
     assert town.service.bundle.rules == (BLIND,)
+
+
+async def test_a_file_that_is_included_is_noticed_as_well(
+    town: Town, file: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("riskbot.service.reloader.LOOK_EVERY", 0.01)
+    file.path.write_text('include = ["rules.d/*.toml"]')
+    reloader = await file.open()
+    (file.path.parent / "rules.d").mkdir()
+    (file.path.parent / "rules.d" / "more.toml").write_text("")
+    for _ in range(3):
+        await reloader._turn()
+    assert file.reads == 1
 
 
 async def test_a_file_that_is_gone_is_read_and_so_told_once(

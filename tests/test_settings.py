@@ -206,7 +206,7 @@ def test_a_rule_that_is_off_is_kept_and_watches_nothing(make: Make) -> None:
     config = make(MAIN + PHONE + RATIO + "enabled = false\n" + RATIO.replace('"ratio"', '"other"'))
 
     assert [(rule.name, rule.watches("main")) for rule in config.rules] == [
-        ("ratio", False), ("other", True), ("blind", True),
+        ("ratio", False), ("other", True), ("blind", True), ("key_safety", True),
     ]  # fmt: skip
 
 

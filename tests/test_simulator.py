@@ -284,7 +284,7 @@ async def test_the_configuration_tells_mode_user_and_what_the_key_may_do(client:
 async def test_a_main_account_is_its_own_main_account(client: Client) -> None:
     data = await client.data(CONFIG)
 
-    assert (data["uid"], data["mainUid"], data["type"], data["ip"]) == ("77", "77", "0", "")
+    assert (data["uid"], data["mainUid"], data["type"], data["ip"]) == ("77", "77", "0", "127.0.0.0/8,::1")
 
 
 async def test_the_account_moves_with_the_clock_at_the_speed_given(client: Client, clock: Clock) -> None:

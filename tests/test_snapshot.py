@@ -235,3 +235,25 @@ def test_every_field_says_what_it_is() -> None:
         assert field.unit in {"", snapshot.USD, snapshot.COIN, snapshot.RATIO, snapshot.LEVEL}, path
         assert bool(field.unit) == isinstance(field, Amount), path
         assert field.worse in {"", "above", "below"}, path
+
+
+def test_what_lacks_a_value_does_not_apply_or_is_missing() -> None:
+    row = snapshot.Balance({"twap": "", "liab": "x"}, set())
+
+    assert not snapshot.is_missing(row.lacks("twap"))
+    assert snapshot.is_missing(row.lacks("liab"))
+    assert snapshot.is_missing(row.lacks("eq"))
+
+
+@pytest.mark.parametrize(
+    ("paths", "modes"),
+    [
+        (("mgnRatio",), "34"),
+        (("mgnRatio", "details.mgnRatio"), "234"),
+        (("details.spotIsoBal",), "12"),
+        (("totalEq", "mgnRatio"), "1234"),
+        ((), "1234"),
+    ],
+)
+def test_the_modes_that_carry_any_of_some_fields_are_known(paths: tuple[str, ...], modes: str) -> None:
+    assert snapshot.carried(paths) == modes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -14,43 +13,18 @@ from riskbot import engine, snapshot
 from riskbot.builtin.rules import FROM_NOTHING, Blind, Change, Growth, Level, MarginRatio, Threshold, parse_growth
 from riskbot.history import History
 from riskbot.model import (
-    AccountInfo,
     Alert,
     Alerts,
     Cause,
     Event,
     Outage,
-    Reading,
     Severity,
     View,
 )
 from riskbot.model import Blind as BlindSince
 from riskbot.rules import Asker, Rule, measure, tell
 from riskbot.snapshot import Snapshot
-
-OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
-MODES = {mode: AccountInfo("1", mode) for mode in "1234"}
-
-
-def snap(rows: Mapping[str, Mapping[str, Any]] | None = None, at: float = 0.0, **fields: Any) -> Snapshot:
-    return Snapshot({**fields, "details": [{"ccy": ccy, **row} for ccy, row in (rows or {}).items()]}, at)
-
-
-def view(seen: Snapshot | None = None, now: float = 0.0, past: History | None = None, **keys: Any) -> View:
-    return View("main", now, seen or snap(), past or History(), **keys)
-
-
-def read(rule: Rule, at: View) -> dict[str, object]:
-    """Readings by currency: a number, "na" or "missing"."""
-    answer = measure(rule, at)
-    assert answer.complete, answer.missing
-    return {r.ccy: _plain(r) for r in answer.readings}
-
-
-def _plain(reading: Reading) -> object:
-    if reading.value.is_nan():
-        return "missing" if reading.is_missing else "na"
-    return reading.value
+from tests.kinds import CRITICAL, EMERGENCY, INFO, MODES, OK, WARNING, read, snap, view
 
 
 def event(
@@ -574,7 +548,7 @@ def test_that_a_rule_has_no_data_is_over_with_the_rule() -> None:
     assert blind().keeps("twap", {"twap": 1})
     assert not blind().keeps("twap", {"ratio": 1})
     assert blind().keeps("", {})
-    assert blind().say(replace(event("0", "twap", OK), cause=Cause.RULE_CHANGED)) == 'rule "twap" was removed'
+    assert blind().say(replace(event(None, "twap", OK), cause=Cause.RULE_CHANGED)) == 'rule "twap" is gone'
 
 
 def test_a_rule_without_data_is_told_after_half_a_minute() -> None:

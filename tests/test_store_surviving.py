@@ -58,7 +58,7 @@ class TestOverAStoreThatComesAndGoes(StoreContract):
 
 
 READS = {"accounts", "load", "next_due", "outbox", "history", "recall", "touched"}
-CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "record", "prune"}
+CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "hasten", "rename", "record", "prune"}
 
 
 class Flaky:
@@ -194,6 +194,25 @@ async def test_messages_committed_in_trouble_are_marked_until_they_are_saved(
     }
     (later,) = await store.take("phone", 1, 7.0, 30.0)
     assert not later.unsaved
+
+
+async def test_a_commit_whose_caller_is_cancelled_is_known_to_memory_too(store: SurvivingStore, primary: Flaky) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await go_on.wait()
+
+    primary.meanwhile["commit"] = wait
+    commit = asyncio.create_task(store.commit("main", 0, "c1", b"1", (message(1),)))
+    await begun.wait()
+    commit.cancel()
+    go_on.set()
+    await asyncio.gather(commit, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    primary.error = Unavailable("full")
+
+    assert [m.seq for m in await store.take("phone", 1, 5.0, 30.0)] == [1]
 
 
 async def test_the_first_of_several_failures_is_the_one_to_tell(store: SurvivingStore, primary: Flaky) -> None:

@@ -112,7 +112,7 @@ def test_a_moment_is_told_in_utc() -> None:
 def test_a_title_says_how_bad_where_and_what() -> None:
     assert text.title(event(OK, CRITICAL), "margin ratio 1.42 (142 %)") == "CRITICAL · main · margin ratio 1.42 (142 %)"
     assert text.title(event(CRITICAL, OK), "x") == "RESOLVED · main · x"
-    assert text.title(event(CRITICAL, OK), "x", WARNING) == "NOW WARNING · main · x"
+    assert text.title(event(CRITICAL, OK), "x", WARNING) == "EASED TO WARNING · main · x"
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,19 @@ def test_a_message_says_where_in_its_course_the_alert_is(seen: Event, said: str)
 def test_a_fall_below_what_a_receiver_is_told_is_not_called_an_end() -> None:
     said = text.body(event(CRITICAL, OK, Cause.RECOVERED, "USDT"), [], WARNING)
 
-    assert said == "warning is not told here; since 11:53:03 UTC (7 min), peak emergency\n#main ratio USDT 1000.3"
+    assert said == (
+        "no more is told here: warning is below this receiver's min_severity; "
+        "since 11:53:03 UTC (7 min), peak emergency\n#main ratio USDT 1000.3"
+    )
 
 
 def test_a_course_is_drawn_with_arrows() -> None:
     assert text.arrow([WARNING, CRITICAL, OK]) == "warning → critical → ok"
+
+
+@pytest.mark.parametrize(
+    ("unit", "ccy", "said"),
+    [("USD", "BTC", "$12.50"), ("coin", "BTC", "12.5 BTC"), ("coin", "", "12.5"), ("ratio", "BTC", "12.5")],
+)
+def test_an_amount_is_told_in_its_unit(unit: str, ccy: str, said: str) -> None:
+    assert text.amount(Decimal("12.5"), unit, ccy) == said

@@ -53,7 +53,7 @@ async def test_a_rule_that_is_gone_has_its_alert_closed_at_the_start(desk: Desk)
     await desk.poll()
     await Desk(DEBT, store=desk.store).load()
     rows = await desk.store.outbox(("queued",))
-    assert [(m.title, m.after, m.cause) for _, m in rows] == [("RESOLVED · main · margin_ratio", 0, "rule_removed")]
+    assert [(m.title, m.after, m.cause) for _, m in rows] == [("CLOSED · main · margin_ratio", 0, "rule_removed")]
 
 
 async def test_growth_is_measured_over_a_restart(desk: Desk) -> None:
@@ -144,6 +144,23 @@ async def test_it_backs_off_but_not_far_when_danger_is_near(owes: str, longest: 
     assert longest / 2 <= desk.watch._resume - desk.hands.clock.now() <= longest
 
 
+async def test_a_key_that_may_too_much_is_told_and_is_no_danger_that_hurries() -> None:
+    desk = await Desk(RATIO, rule("key_safety"), BLIND).load()
+    desk.market.permissions = ("read_only", "withdraw")
+    for _ in range(2):
+        await desk.poll()
+        await asyncio.sleep(0)
+    assert await desk.titles() == [
+        "CRITICAL · main · the API key can withdraw",
+        "INFO · main · the API key is bound to no IP address",
+    ]
+    desk.market.error = SourceError("OKX is busy", Remedy.BACK_OFF)
+    for _ in range(20):
+        await desk.poll()
+    assert desk.watch._resume - desk.hands.clock.now() >= 30.0
+    assert (await desk.titles())[2:] == ["WARNING · main · can't see the account"]
+
+
 async def test_a_fetch_that_never_ends_is_blindness_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskbot.service.watch.TURN_DEADLINE", 0.02)
     desk = await Desk().load()
@@ -214,7 +231,7 @@ async def test_numbers_of_another_account_are_not_judged_but_told(desk: Desk) ->
     for _ in range(3):
         await again.poll()
     assert (await again.titles())[1:] == ["CRITICAL · main · can't see the account"]
-    assert again.watch.alerts.open(Severity.CRITICAL, besides="blind")
+    assert again.watch.alerts.open(Severity.CRITICAL, besides=frozenset({"blind"}))
     rows = await again.store.outbox(("queued",))
     assert "the key belongs to another account of OKX (uid 88, before 77)" in rows[0][1].body
     assert "give [[accounts]] another name" in rows[0][1].body
@@ -333,7 +350,74 @@ async def test_a_changed_rule_waits_while_nothing_is_seen(desk: Desk) -> None:
     assert len(await desk.titles()) == 1
     desk.market.error = None
     await desk.poll()
+    assert len(await desk.titles()) == 1  # one answer is no proof of a fall
+    await desk.poll()
     assert (await desk.titles())[1:] == ["INFO · main · margin ratio 4 (400 %)"]
+
+
+async def test_a_reload_is_no_second_look_at_one_odd_answer() -> None:
+    brisk = rule("margin_ratio", below={"warning": 5, "critical": 3}, keep_firing_for="0s")
+    desk = await Desk(brisk, BLIND).load()
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    desk.market.ratio = "50"
+    await desk.poll()
+    desk.hands.turn(31)
+    await desk.watch.use([brisk, BLIND], [Receiver("phone")], desk.store)
+    assert len(await desk.titles()) == 1
+
+
+async def test_what_waits_of_a_renamed_rule_is_overtaken_by_its_end(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    renamed = rule("margin_ratio", name="ratio", renamed_from="margin_ratio", below={"warning": 5, "critical": 3})
+    await desk.watch.use([renamed, BLIND], [Receiver("phone")], desk.store)
+    desk.market.ratio = "50"
+    for _ in range(40):
+        await desk.poll()
+    rows = await desk.store.outbox(("queued",))
+    assert [(m.alert, len(m.covers)) for _, m in rows] == [("main/ratio/", 1)]
+
+
+async def test_numbers_of_a_key_that_is_not_known_to_be_the_same_end_nothing(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    again = await Desk(store=desk.store).load()
+    again.market.info_error, again.market.ratio = SourceError("no answer"), "50"
+    for _ in range(100):
+        await again.poll()
+    assert len(await again.titles()) == 1
+    again.market.ratio = "1"
+    await again.poll()
+    assert len(await again.titles()) == 1  # already critical, there is no worse tier
+    again.market.info_error, again.market.ratio = None, "50"
+    for _ in range(50):
+        await again.poll()
+        await asyncio.sleep(0)
+    assert (await again.titles())[1:] == ["RESOLVED · main · margin ratio 50 (5,000 %)"]
+
+
+async def test_that_nothing_is_owed_must_be_seen_twice(desk: Desk) -> None:
+    desk.market.liab = "1000"
+    await desk.poll()
+    desk.market.liab = "0"
+    await desk.poll()
+    assert desk.watch.alerts.exposed
+    await desk.poll()
+    assert not desk.watch.alerts.exposed
+
+
+async def test_a_reminder_of_a_rule_without_data_says_so(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    desk.market.ratio = "odd"
+    await desk.poll(600)
+    again = next(m for _, m in await desk.store.outbox(("queued",)) if m.alert == "main/margin_ratio/")
+    assert not again.reminder  # one waits to be sent: it says all
+    await desk.store.ack(again, desk.hands.clock.now())
+    await desk.poll(600)
+    again = next(m for _, m in await desk.store.outbox(("queued",)) if m.alert == "main/margin_ratio/")
+    assert "no data since" in again.body
 
 
 async def test_the_same_rules_again_change_and_tell_nothing(desk: Desk) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from riskbot import text
+from riskbot import spelling, text
 from riskbot.history import Side, Want
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Alert, Cause, Event, Reading, Severity, View
@@ -45,6 +45,12 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
     """
 
     FUTURES: ClassVar[str] = "2"
+    EXAMPLE = """
+[[rules]]
+name = "margin ratio"
+kind = "margin_ratio"
+below = { info = 10, warning = 5, critical = "300%", emergency = 1.5 }
+"""
 
     def columns(self) -> tuple[str, ...]:
         """Both places."""
@@ -99,6 +105,11 @@ class MarginRatio(Rule, kind="margin_ratio", worse="below"):
             yield f"at the last {PACE_OVER / 60:.0f} min's pace: ≈ {text.span(float(loss / -pace))}"
 
 
+def one_of(*keys: str) -> ConfigDict:
+    """Editors refuse an entry that has none of these keys, or more than one; so does the kind itself."""
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in keys]})
+
+
 def _within_levels(tiers: dict[str, Decimal]) -> dict[str, Decimal]:
     if not all(1 <= level <= WORST_LEVEL for level in tiers.values()):
         raise PydanticCustomError("levels", "a tier that is never reached, or always: levels go from 1 to 5")
@@ -112,8 +123,16 @@ class Level(Rule, kind="level"):
     of the collateral; 5 is the worst. An alert falls a whole step below its tier.
     """
 
-    field: LevelPath
-    at_least: Annotated[Above, AfterValidator(_within_levels)]
+    EXAMPLE = """
+[[rules]]
+name = "forced repayment"
+kind = "level"
+field = "details.twap"
+at_least = { warning = 1, critical = 3, emergency = 5 }
+"""
+
+    field: LevelPath = Field(description="Which of them.")
+    at_least: Annotated[Above, AfterValidator(_within_levels)] = Field(description="Tiers, from 1 to 5.")
 
     MEANING: ClassVar[dict[str, str]] = {
         "details.twap": "OKX may repay this debt by selling your other coins; independent of the margin ratio",
@@ -151,9 +170,18 @@ class Level(Rule, kind="level"):
 class Threshold(Rule, kind="threshold"):
     """Any numeric field, of the account or of each currency, is above or below a tier."""
 
-    field: AmountPath
-    above: Above | None = None
-    below: Below | None = None
+    EXAMPLE = """
+[[rules]]
+name = "margin left"
+kind = "threshold"
+field = "availEq"
+below = { warning = 5000, critical = 1000 }
+"""
+    model_config = one_of("above", "below")
+
+    field: AmountPath = Field(description="See riskbot fields.")
+    above: Above | None = Field(None, description="Tiers, in the field's unit: it fires above them.")
+    below: Below | None = Field(None, description="Or: it fires below them.")
 
     def ladder(self) -> Ladder:
         """In the direction whose tiers are given."""
@@ -232,7 +260,7 @@ def _same_unit(tiers: dict[str, Growth]) -> dict[str, Growth]:
 
 
 Growths = Annotated[
-    dict[TierName, Annotated[Growth, BeforeValidator(parse_growth)]],
+    dict[TierName, Annotated[Growth, BeforeValidator(parse_growth), WithJsonSchema(spelling.GROWTH)]],
     AfterValidator(_same_unit),
     AfterValidator(ordered("above")),
 ]
@@ -249,11 +277,22 @@ class Change(Rule, kind="change"):
     from (almost) nothing is measured from that much.
     """
 
-    field: AmountPath
-    over: Duration = Field(ge=10, le=7 * 86400)
-    rises_by: Growths | None = None
-    falls_by: Growths | None = None
-    min_usd: Number = Field(Decimal(0), ge=0)
+    EXAMPLE = """
+[[rules]]
+name = "debt grows"
+kind = "change"
+field = "details.liab"
+rises_by = { warning = "10%", critical = "50%" }
+over = "1h"
+min_usd = 500
+"""
+    model_config = one_of("rises_by", "falls_by")
+
+    field: AmountPath = Field(description="See riskbot fields.")
+    over: Duration = Field(ge=10, le=7 * 86400, description="The window, 10s to 7d.")
+    rises_by: Growths | None = Field(None, description='Tiers: a share, an amount, or "$500".')
+    falls_by: Growths | None = Field(None, description="Or: it fires when it falls by so much.")
+    min_usd: Number = Field(Decimal(0), ge=0, description="Currencies worth less are left alone: dust.")
 
     @model_validator(mode="after")
     def _has_worth(self) -> Change:
@@ -368,18 +407,26 @@ class Blind(Rule, kind="blind"):
 
     ALWAYS_ON = True
     SEES_OUTAGE = True
+    DANGER = False
 
-    after: Duration = Field(15.0, le=3600)
-    near_danger: Duration = Field(10.0, le=3600)
-    emergency_after: Duration = Field(300.0, le=3600)
-    rule_after: Duration = Field(30.0, le=3600)
-    frozen_after: Duration = Field(0.0, le=86400)
-    enabled: Literal[True] = True
+    EXAMPLE = """
+[[rules]]
+name = "eyes"
+kind = "blind"
+after = "30s"
+near_danger = "10s"
+"""
+
+    after: Duration = Field(15.0, le=3600, description="How long polls may fail.")
+    near_danger: Duration = Field(10.0, le=3600, description="The same while a warning or worse is open.")
+    emergency_after: Duration = Field(300.0, le=3600, description="Blind so long with a critical alert open.")
+    rule_after: Duration = Field(30.0, le=3600, description="How long a rule may be without data.")
+    frozen_after: Duration = Field(0.0, le=86400, description="How long OKX may repeat one answer; 0s: for ever.")
+    enabled: Literal[True] = Field(True, description="It can't be switched off.")
 
     def ladder(self) -> Ladder:
         """What it measures is a severity already."""
-        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # labels are TierNames
-        return self.ladder_of(tiers, "above", step=ONE)
+        return self.ladder_of_severities(get_args(TierName))
 
     def readings(self, view: View) -> Iterator[Reading]:
         """The account as a whole, then each rule that is, or was told to be, without data."""
@@ -398,13 +445,14 @@ class Blind(Rule, kind="blind"):
         if outage is None:
             return Severity.OK, ""
         blind_for = view.now - outage.since
-        exposed = view.alerts.exposed or view.alerts.open(besides=self.name)  # being blind is no danger by itself
-        near = view.alerts.open(Severity.WARNING, besides=self.name)
+        harmless = view.harmless | {self.name}  # being blind is no danger by itself
+        exposed = view.alerts.exposed or view.alerts.near(Severity.INFO, harmless)
+        near = view.alerts.near(Severity.WARNING, harmless)
         told = view.alerts.alerts.get(self.name, {}).get("", Alert())
         severity = max(told.level, outage.severity)  # while nothing is seen, nothing gets better
         if blind_for >= max(outage.stale_after, min(self.after, self.near_danger if near else self.after)):
             severity = max(severity, Severity.CRITICAL if exposed else Severity.WARNING)
-        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL, besides=self.name):
+        if blind_for >= self.emergency_after and view.alerts.open(Severity.CRITICAL, besides=harmless):
             severity = Severity.EMERGENCY
         return severity, outage.why
 
@@ -419,8 +467,8 @@ class Blind(Rule, kind="blind"):
 
     def say(self, event: Event) -> str:
         """`can't see the account`, or `rule "x" is blind`."""
-        if event.cause is Cause.RULE_CHANGED and event.subject and not event.after:
-            return f'rule "{event.subject}" was removed'
+        if event.cause is Cause.RULE_CHANGED and event.subject and event.value is None:
+            return f'rule "{event.subject}" is gone'
         if event.subject:
             return f'rule "{event.subject}" ' + ("has no data" if event.after else "has data again")
         return "can't see the account" if event.after else "sees the account again"
@@ -444,11 +492,7 @@ def _of(event: Event) -> str:
 
 
 def _amount(value: Decimal | None, unit: str, ccy: str) -> str:
-    if value is None:
-        return ""
-    if unit == USD:
-        return text.usd(value)
-    return f"{text.number(value)} {ccy}".rstrip() if unit == COIN else text.number(value)
+    return "" if value is None else text.amount(value, unit, ccy)
 
 
 def _worth(value: Decimal) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +23,9 @@ COMMANDS = {
     "history": "Show past alerts and what became of their messages.",
     "outbox": "Show messages that wait or were given up; send again, drop.",
     "plugins": "Show the plugins and what they offer; begin a new one.",
+    "rules": "Show what kinds of rules there are; write one to begin with.",
+    "fields": "Show the fields of OKX that rules can name.",
+    "schema": "Write the JSON Schema of the rules file, for editors.",
     "demo": "Play a crash on this machine: no key, no network.",
     "simulate": "Serve a simulated exchange to try rules against.",
 }
@@ -56,13 +58,9 @@ class _Commands(click.Group):
 
 def _of_plugins() -> Mapping[str, click.Command]:
     """The commands of plugins: of those in the rules.toml that lies here, and of installed packages."""
-    from riskbot import plugins, settings  # noqa: PLC0415 - needed for no command of riskbot's own
+    from riskbot.cli.common import plugins_here  # noqa: PLC0415 - needed for no command of riskbot's own
 
-    try:
-        folders = settings.find_plugins(Path("rules.toml"))
-    except settings.ConfigError:
-        folders = ()
-    return plugins.load(folders).commands
+    return plugins_here().commands
 
 
 @click.group(cls=_Commands, epilog="Exit codes: 0 well, 1 failed, 2 usage or configuration.")

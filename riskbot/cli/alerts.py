@@ -42,6 +42,7 @@ def command(path: Path, *, as_json: bool) -> None:
     rows = _worst_first([row for account, alerts in seen.alerts.items() for row in _rows(account, alerts, said)])
     _foresee(path, rows, seen.alerts)
     _add_quiet(rows, seen, stored.now())
+    stored.add_labels(rows, path)
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from riskbot.cli.common import STYLES, config_option, console, json_option, load
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from riskbot.rules import Rule
+    from riskbot.rules import Rule, Rung
     from riskbot.settings import Config
 
 
@@ -43,6 +44,7 @@ def _document(config: Config) -> dict[str, Any]:
         "receivers": [{"name": name, "min_severity": r.min_severity} for name, r in config.receivers.items()],
         "rules": [_rule_document(rule) for rule in config.rules],
         "store": str(config.db),
+        "files": [str(file) for file in config.files],
         "warnings": [str(warning) for warning in config.warnings],
     }
 
@@ -53,10 +55,11 @@ def _rule_document(rule: Rule) -> dict[str, Any]:
         "kind": rule.kind,
         "enabled": rule.enabled,
         "field": getattr(rule, "field", ""),
-        "tiers": {rung.severity.label: f"{rung.enter:f}" for rung in rule.ladder().rungs},
+        "tiers": {rung.severity.label: _exact(rule, rung) for rung in rule.ladder().rungs},
         "unit": _unit(rule),
         "for": rule.for_,
         "keep_firing_for": rule.keep_firing_for,
+        "labels": rule.labels,
     }
 
 
@@ -64,8 +67,9 @@ def _show(path: Path, config: Config) -> None:
     out = console()
     who = ", ".join(f"{a.name} ({a.base_url or a.region}, every {a.poll_every:g} s)" for a in config.accounts)
     told = ", ".join(f"{name} (from {r.min_severity})" for name, r in config.receivers.items())
-    lines = (f"{path} is right.", f"  accounts   {who}", f"  receivers  {told}", f"  state in   {config.db}", "")
-    out.print("\n".join(lines), markup=False, emoji=False, soft_wrap=True)
+    lines = (f"{path} is right.", f"  accounts   {who}", f"  receivers  {told}", f"  state in   {config.db}")
+    more = (f"  includes   {', '.join(map(str, config.files[1:]))}",) if config.files[1:] else ()
+    out.print("\n".join((*lines, *more, "")), markup=False, emoji=False, soft_wrap=True)
     rows = table("rule", "kind", "fires")
     for rule in config.rules:
         rows.add_row(*_row(rule))
@@ -88,13 +92,15 @@ def _fires(rule: Rule) -> Text:
     """`adjEq below warning $5,000, critical $3,000 for 2 s`: as the file has it."""
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
-    key, _ = _tiers(rule)
-    unit, ladder = _unit(rule), rule.ladder()
+    key, written = _tiers(rule)
+    unit = _unit(rule)
     tiers = [
-        Text.assemble((rung.severity.label, STYLES[rung.severity.label]), f" {_amount(rung.enter, unit)}")
-        for rung in ladder.rungs
+        Text.assemble((rung.severity.label, STYLES[rung.severity.label]), f" {_tier(written, rung, unit)}")
+        for rung in rule.ladder().rungs
     ]
-    words = [getattr(rule, "field", ""), key.replace("_", " "), Text(", ").join(tiers), _timers(rule)]
+    reaches = getattr(rule, "reaches", None)
+    goal = "" if reaches is None else f"reaches {_amount(reaches, _field_unit(rule))}"
+    words = [getattr(rule, "field", ""), goal, key.replace("_", " "), Text(", ").join(tiers), _timers(rule)]
     return Text(" ").join(Text(word) if isinstance(word, str) else word for word in words if word)
 
 
@@ -105,7 +111,7 @@ def _timers(rule: Rule) -> str:
     usual = type(rule).model_fields["keep_firing_for"].default
     over = getattr(rule, "over", None)
     words = [
-        f"in {span(over)}" if over else "",
+        f"in {span(over)}" if isinstance(over, float) else "",
         f"for {span(rule.for_)}" if rule.for_ else "",
         f"(falls after {span(rule.keep_firing_for)})" if rule.keep_firing_for != usual else "",
     ]
@@ -114,19 +120,50 @@ def _timers(rule: Rule) -> str:
 
 def _tiers(rule: Rule) -> tuple[str, dict[str, Any]]:
     """The key under which the tiers stand in the file, and what stands there."""
-    found = ((key, getattr(rule, key)) for key in type(rule).model_fields)
+    from riskbot.rules import Rule as Common  # noqa: PLC0415 - see cli/__init__.py
+
+    own = (key for key in type(rule).model_fields if key not in Common.model_fields)
+    found = ((key, getattr(rule, key)) for key in own)
     return next(((key, value) for key, value in found if value and isinstance(value, dict)), ("", {}))
 
 
+def _tier(written: dict[str, Any], rung: Rung, unit: str) -> str:
+    """One tier as it was meant: words, a time, or an amount."""
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    value = written.get(rung.severity.label)
+    if isinstance(value, str | tuple):
+        return value if isinstance(value, str) else " or ".join(value)
+    return span(value) if isinstance(value, float) else _amount(rung.enter, unit)
+
+
+def _exact(rule: Rule, rung: Rung) -> str:
+    """One tier for machines: words, or a number; a time in seconds."""
+    _, written = _tiers(rule)
+    words = isinstance(written.get(rung.severity.label), str | tuple)
+    return _tier(written, rung, "") if words else f"{rung.enter:f}"
+
+
 def _unit(rule: Rule) -> str:
-    """Of its tiers: `%`, `USD`, `coin`, `ratio`, `level`; "" where it is not known."""
-    from riskbot.snapshot import USD, field  # noqa: PLC0415 - see cli/__init__.py
+    """Of its tiers: `%`, `USD`, `coin`, `ratio`, `level`, `s`; "" where it is not known."""
+    from riskbot.snapshot import USD  # noqa: PLC0415 - see cli/__init__.py
 
     _, tiers = _tiers(rule)
+    if any(isinstance(tier, float) for tier in tiers.values()):
+        return "s"
     own = {getattr(tier, "unit", "") for tier in tiers.values()} - {""}
     if own:
         return own.pop().replace("$", USD)
-    return str(field(rule.field).unit) if hasattr(rule, "field") else ""
+    return _field_unit(rule)
+
+
+def _field_unit(rule: Rule) -> str:
+    """Of its field, if it has one of OKX's."""
+    from riskbot.snapshot import field  # noqa: PLC0415 - see cli/__init__.py
+
+    with suppress(KeyError):  # a field of its own
+        return str(field(rule.field).unit) if hasattr(rule, "field") else ""
+    return ""
 
 
 def _amount(value: Decimal, unit: str) -> str:

@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from riskbot.plugins import Plugins
+    from riskbot.rules import Rule
     from riskbot.settings import Config
 
 config_option = click.option(
@@ -83,6 +84,21 @@ def understand(
             check_url(url)
 
     return settings.load(path, found.kinds, env, check if check_url else None, found.sources)
+
+
+def plugins_here() -> Plugins:
+    """Those of the rules.toml in this folder, and of installed packages."""
+    from riskbot import plugins, settings  # noqa: PLC0415 - see `load_plugins`
+
+    try:
+        return load_plugins(Path("rules.toml"))
+    except settings.ConfigError:
+        return plugins.load()
+
+
+def known_kinds() -> dict[str, type[Rule]]:
+    """Every kind of rule by its name, those of `plugins_here` too."""
+    return dict(plugins_here().kinds)
 
 
 def secrets(config: Config) -> list[str]:

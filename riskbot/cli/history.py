@@ -58,6 +58,7 @@ def command(
     found = _episodes(seen, {"account": account, "rule": rule}, stored.now() - since)
     shown = found[:limit]
     _add_deliveries(shown, seen.rows)
+    stored.add_labels(shown, path)
     if as_json:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:

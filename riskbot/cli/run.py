@@ -35,16 +35,19 @@ def command(path: Path) -> None:
 
     Exit codes: 0 stopped, 1 it failed, 2 the rules file is wrong.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import RedactingFormatter, Redactor  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import Stamps  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
 
+    used = Stamps(path)()
     config, found = load_all(path)
     redactor = Redactor(secrets(config))
     log_to_stderr(lambda layout: RedactingFormatter(redactor, layout))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(watch(config, found, path, redactor))
+            runner.run(watch(config, found, path, redactor, used))
     except BadUrl as error:  # found while it loaded beside the first polls; now all of them, with their lines
         load(path, check_url=check_url)
         fail(f"{path}: {error}", 2)
@@ -70,7 +73,7 @@ def _end(stop: asyncio.Event) -> None:
     last.start()
 
 
-async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor) -> None:
+async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor, used: object = None) -> None:
     """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file, a plugin's too: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
@@ -82,7 +85,6 @@ async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor) 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, _end, stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:
@@ -92,7 +94,7 @@ async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor) 
             config_now, found_now = reread(path, config.db, redactor, service.bundle.plugins)
             return wiring.bundle(config_now, exchange, found_now)
 
-        reloader = Reloader(path, read, service, lambda: service.bundle.plugins.files())  # noqa: PLW0108 - of the bundle at that time
+        reloader = Reloader(path, read, service, used)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
         await service.run(stop, reloader.run())

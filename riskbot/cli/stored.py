@@ -117,14 +117,10 @@ def not_running(out: Any, pid: int) -> None:
 
 
 def document(path: Path) -> dict[str, Any]:
-    """The rules file as it stands, `${…}` not filled in; empty if it can't be read."""
-    import tomllib  # noqa: PLC0415 - see cli/__init__.py
-    from decimal import Decimal  # noqa: PLC0415 - see cli/__init__.py
+    """The rules file with all that it includes, `${…}` not filled in; empty if it can't be read."""
+    from riskbot import settings  # noqa: PLC0415 - see cli/__init__.py
 
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
-    except (OSError, ValueError, RecursionError):  # whoever needs the file whole has said so already
-        return {}
+    return settings.document(path)
 
 
 def accounts_in(file: dict[str, Any]) -> dict[str, float]:
@@ -142,6 +138,18 @@ def receivers_in(file: dict[str, Any]) -> list[str]:
     from riskbot.settings.model import named  # noqa: PLC0415 - see cli/__init__.py
 
     return list(named(file, "receivers"))
+
+
+def add_labels(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """To each row the labels that its rule has in the file now."""
+    from riskbot.settings.model import named, tables  # noqa: PLC0415 - see cli/__init__.py
+
+    labels = {
+        str(entry.get("name")): {name: str(word) for name, word in named(entry, "labels").items()}
+        for _, entry in tables(document(path), "rules")
+    }
+    for row in rows:
+        row["labels"] = labels.get(row["rule"], {})
 
 
 def rules_in(path: Path) -> dict[str, Rule]:

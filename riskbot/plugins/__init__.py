@@ -26,7 +26,13 @@ from riskbot.rules import Rule
 
 __all__ = ["Hook", "Plugin", "Plugins", "Trouble", "kinds", "load", "manager"]
 
-STOCK = ("riskbot.builtin.rules",)
+STOCK = (
+    "riskbot.builtin.key_safety",
+    "riskbot.builtin.time_to",
+    "riskbot.builtin.becomes",
+    "riskbot.builtin.rules",
+)
+"""pluggy asks the last one first."""
 GROUP = "riskbot"
 """The entry points of installed packages."""
 

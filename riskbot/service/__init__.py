@@ -26,7 +26,7 @@ from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
 from riskbot.service.clock import Clock
-from riskbot.service.courier import Courier, about_refusal
+from riskbot.service.courier import Courier
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
@@ -36,6 +36,7 @@ from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.watch import Watch, about_watch
 from riskbot.settings import SELF
 from riskbot.source import Source
+from riskbot.store import Message
 from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import span
@@ -97,7 +98,9 @@ class Service:
         self._minder = Minder(self.clock, self.problems)
         self._minder.use(bundle.plugins)
         self._self_judge = self._judge(SELF, [_health(bundle)])
-        self._self_watch = SelfWatch(self._self_judge, store, self.clock, self.problems, self._hush, self._minder.look)
+        self._self_watch = SelfWatch(
+            self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
+        )
         self._journal = Journal(self.watches, store, self.clock)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
@@ -133,16 +136,16 @@ class Service:
         self._minder.use(bundle.plugins)
         await self._journal.write()  # new windows are filled from there
         await self._hire(bundle.receivers)
-        kept = {account.name for account in bundle.accounts if account in old.accounts}
-        for name in self.watches.keys() - kept:
+        kept = [account.name for account in bundle.accounts if account in old.accounts]
+        for name in self.watches.keys() - {*kept}:
             await self.watches.pop(name).close()
             self.problems.forget(about_watch(name))
-        await self._take_leave(old)
-        for watch in self.watches.values():
-            await watch.use(bundle.rules, bundle.receivers, self._store)
         for account in bundle.accounts:
             if account.name not in kept:
                 await self._open(account)
+        await self._take_leave(old)
+        for name in kept:
+            await self.watches[name].use(bundle.rules, bundle.receivers, self._store)
         await self._self_watch.use(_health(bundle), bundle.receivers)
         await self._close_strangers()
         self._pace()
@@ -171,10 +174,21 @@ class Service:
                 await self._judge(name, []).load(self.clock.now())
         for _, message in await self._store.outbox(WAITING):
             if message.receiver not in self.couriers:
-                log.error(
-                    "never sent to %s, which is not in the rules file any more: %s", message.receiver, message.title
-                )
-                await self._store.dead(message, self.clock.now(), "the receiver is not in the rules file any more")
+                await self._give_up(message)
+
+    async def _give_up(self, message: Message) -> None:
+        """Its receiver is not there any more. Should it come back, it is told anew, and of this as missed."""
+        why = "the receiver is not in the rules file any more"
+        log.error("never sent to %s, %s: %s", message.receiver, why, message.title)
+        await self._store.dead(message, self.clock.now(), why)
+        if judge := self._judge_of(message.account):
+            async with judge.lock:
+                await judge.unsay(message)
+
+    def _judge_of(self, account: str) -> Judge | None:
+        if account == SELF:
+            return self._self_judge
+        return self.watches[account].judge if account in self.watches else None
 
     def _pace(self) -> None:
         self._cancel("pacer")
@@ -187,6 +201,7 @@ class Service:
         addresses = self.bundle.addresses
         for name in [name for name, courier in self.couriers.items() if courier.address != addresses.get(name)]:
             self.couriers.pop(name).retire()
+            await self._store.hasten(name)
         for receiver in receivers:
             if courier := self.couriers.get(receiver.name):
                 courier.settings = receiver
@@ -202,19 +217,31 @@ class Service:
         here = {name: courier.address for name, courier in self.couriers.items()}
         moved = [name for name, address in bundle.addresses.items() if here.get(name) != address]
         making: dict[str, asyncio.Future[Notifier]] = {n: asyncio.ensure_future(bundle.notifier(n)) for n in moved}
-        await asyncio.gather(*making.values())
+        made = await asyncio.gather(*making.values(), return_exceptions=True)
+        for wrong in [notifier for notifier in made if isinstance(notifier, BaseException)]:
+            await asyncio.gather(*(n.close() for n in made if not isinstance(n, BaseException)))
+            raise wrong
         return making
 
     async def _take_leave(self, old: Bundle) -> None:
         """Receivers that are gone from the file with messages they were not sent: their fallbacks are told instead."""
-        waiting = {message.receiver for _, message in await self._store.outbox(WAITING)}
-        leaving = tuple(r for r in old.receivers if r.name in waiting and r.name not in self.couriers)
+        waiting = [message for _, message in await self._store.outbox(WAITING)]
+        owed = {message.receiver for message in waiting}
+        leaving = {r.name: r for r in old.receivers if r.name in owed and r.name not in self.couriers}
         if not leaving:
             return
-        self._left = {receiver.name: "it is not in the rules file any more" for receiver in leaving}
+        receivers = (*self.bundle.receivers, *leaving.values())
+        self._left = dict.fromkeys(leaving, "it is not in the rules file any more")
         for watch in self.watches.values():
-            await watch.use(self.bundle.rules, (*self.bundle.receivers, *leaving), self._store)
+            await watch.use(self.bundle.rules, receivers, self._store)
+        await self._self_watch.use(_health(self.bundle), receivers)
         self._left = {}
+        for message in waiting:
+            judge = self._judge_of(message.account)
+            if message.receiver in leaving and not message.after and judge:
+                names = [name for name in leaving[message.receiver].fallback if name in self.couriers]
+                async with judge.lock:
+                    await judge.forward(message, names, self.clock.now())
 
     def _wake(self, receiver: str) -> None:
         if courier := self.couriers.get(receiver):
@@ -224,15 +251,18 @@ class Service:
         """Receivers that can't be reached by now and have a fallback, and why."""
         found = dict(self._left)
         for receiver in self.bundle.receivers:
-            parts = (about_receiver(receiver.name), about_refusal(receiver.name)) if receiver.fallback else ()
-            trouble = next((t for part in parts if (t := self.problems.trouble(part, now))), None)
-            if trouble is not None:
-                found[receiver.name] = f"{trouble.why}, for {span(now - trouble.since)}"
+            problem = self.problems.of(about_receiver(receiver.name)) if receiver.fallback else None
+            if problem and problem.hands_over(receiver.fallback_after, now):
+                found[receiver.name] = f"{problem.why}, for {span(now - problem.since)}"
         return found
 
     def _danger(self) -> bool:
         """Is anything critical open, of any account?"""
         return any(watch.alerts.open(Severity.CRITICAL) for watch in self.watches.values())
+
+    def _exposed(self) -> bool:
+        """Does any account owe, or is any alert open?"""
+        return any(watch.alerts.exposed or watch.alerts.near(Severity.INFO) for watch in self.watches.values())
 
     # Beginning and end.
 

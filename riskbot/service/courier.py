@@ -25,7 +25,7 @@ LEASE, SEND_DEADLINE = 30.0, 15.0
 RETRY_FROM, RETRY_TO, RETRY_TO_URGENT, RETRY_LEAST = 1.0, 300.0, 30.0, 0.1
 BROKEN_EVERY, BROKEN_EVERY_URGENT = 300.0, 60.0
 LONGEST_WAIT, LONGEST_WAIT_URGENT = 300.0, 60.0
-"""A receiver that asks for patience is given so many seconds at the most."""
+"""A receiver that asks for patience is given so many seconds at the most: a wrong number must not silence a night."""
 LOOK_EVERY = 10.0
 REFUSED_EVERY, REFUSED_TRIES = 60.0, 10
 """A message that is refused is tried again so often before it is given up: perhaps the service was at fault."""
@@ -95,11 +95,17 @@ def _backoff(tries: int, *, urgent: bool) -> float:
     return max(RETRY_LEAST, random.uniform(0.0, bound))
 
 
+def _rank(word: str) -> int:
+    """Of words that are equally bad the first: what is open, what was missed, what only eased, what is over."""
+    return next((i for i, start in enumerate(("MISSED", "EASED", "RESOLVED", "CLOSED")) if word.startswith(start)), -1)
+
+
 def together(texts: Sequence[Text], account: str) -> Text:
     """Several messages of an account as one, the worst first."""
     ordered = sorted(texts, key=lambda text: -text.severity)
     worst = ordered[0].severity
-    title = f"{worst.name if worst else 'RESOLVED'} · {account} · {len(texts)} alerts"
+    word = min((text.title.partition(" · ")[0] for text in ordered if text.severity == worst), key=_rank)
+    title = f"{word} · {account} · {len(texts)} alerts"
     body = "\n\n".join(f"{text.title}\n{text.body}" for text in ordered)
     return Text(title, body, worst, ordered[0].plain)
 
@@ -223,6 +229,7 @@ class Courier:
                 moments.append(max(due, self._opens(least, now, urgent=urgent)))
         if not moments:
             self._alone = {}  # what was refused is gone, by whatever way
+            self._refusals.clear()
         return min(moments, default=None)
 
     async def _expired(self, message: Message) -> bool:
@@ -253,7 +260,7 @@ class Courier:
     async def _send(self, notifier: Notifier, messages: Sequence[Message], *, plain: bool) -> Verdict:
         now = self._clock.now()
         self._budget.spend(now)
-        texts = [Text(*delivery.final_text(message, now), message.after, plain) for message in messages]
+        texts = [Text(*delivery.final_text(m, now), delivery.loudness(m), plain) for m in messages]
         text = texts[0] if len(texts) == 1 else together(texts, messages[0].account)
         try:
             async with asyncio.timeout(SEND_DEADLINE):
@@ -267,7 +274,7 @@ class Courier:
         for message in messages:
             await self._store.ack(message, self._clock.now())
             self._alone.pop(message.alert, None)
-            self._refusals.pop(message.alert, None)
+            self._refusals.pop(message.id, None)
             log.info("told %s: %s", self.receiver, message.title)
         self._works()
 
@@ -286,14 +293,9 @@ class Courier:
         if not self._failing:
             log.warning("%s: can't deliver: %s", self.receiver, why)
         self._failing = why
-        after = 0.0 if at_once else self._told_after(urgent=urgent)
-        urgent_after = after if urgent or at_once else max(after, 10 * TOLD_AFTER)
+        after = 0.0 if at_once else TOLD_URGENT_AFTER if urgent else TOLD_AFTER
+        urgent_after = after if urgent or at_once else 10 * TOLD_AFTER
         self._problems.fail(delivery.about_receiver(self.receiver), Problem(began, why, after, urgent_after))
-
-    def _told_after(self, *, urgent: bool) -> float:
-        if self.settings.fallback_after is not None:
-            return self.settings.fallback_after
-        return TOLD_URGENT_AFTER if urgent else TOLD_AFTER
 
     async def _apart(self, messages: Sequence[Message], verdict: Verdict) -> None:
         """One of them, or all together, is not taken: which of them, each will show by itself, at once."""
@@ -306,13 +308,13 @@ class Courier:
     async def _refused(self, message: Message, verdict: Verdict) -> None:
         """One message is not taken: told to all, this receiver included, whatever else it takes."""
         now = self._clock.now()
-        self._refusals[message.alert] += 1
-        if self._refusals[message.alert] < REFUSED_TRIES:
+        self._refusals[message.id] += 1
+        if self._refusals[message.id] < REFUSED_TRIES:
             self._alone[message.alert] = message.account
             await self._store.nack(message, now, now + REFUSED_EVERY, verdict.why, maybe_sent=False)
         else:
             self._alone.pop(message.alert, None)
-            del self._refusals[message.alert]
+            del self._refusals[message.id]
             await self._store.dead(message, now, verdict.why)
         log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title)
         why = f"refused ({verdict.why}): {message.title}"
@@ -320,7 +322,7 @@ class Courier:
         self._refused_at = now
 
     def _works(self) -> None:
-        if self._refused_at is not None and self._clock.now() - self._refused_at >= REFUSED_TOLD:
+        if self._refused_at is None or self._clock.now() - self._refused_at >= REFUSED_TOLD:
             self._problems.clear(about_refusal(self.receiver))
             self._refused_at = None
         if self._failing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from riskbot import delivery, engine
-from riskbot.delivery import LOUD, Plan, Receiver
+from riskbot.delivery import LOUD, NEWS, Plan, Receiver
 from riskbot.history import History
-from riskbot.model import Alerts, Event, Quiet, Silence, View
+from riskbot.model import Alerts, Event, Outage, Quiet, Silence, View
 from riskbot.rules import Measured, Rule, tell
 from riskbot.snapshot import Snapshot
-from riskbot.store import State, Store
+from riskbot.store import Message, State, Store
 
 log = logging.getLogger("riskbot")
 
@@ -46,6 +47,8 @@ class Judge:
     ) -> None:
         """heard: told of each change that is committed."""
         self.account = account
+        self.lock = asyncio.Lock()
+        """To be held from asking the rules until their answers are committed: a reload must not come between."""
         self.alerts = Alerts()
         self.rules: tuple[Rule, ...] = ()
         self._store, self._wake, self._failing, self._quiet = store, wake, failing, quiet
@@ -65,16 +68,30 @@ class Judge:
         kept = {rule.name for rule in self.rules if rule._ladder.mark == marks.get(rule.name)}  # noqa: SLF001 - as above
         self._measured = {name: answer for name, answer in self._measured.items() if name in kept}
 
-    async def load(self, now: float) -> None:
-        """Take up what was remembered, and fit it to the rules and receivers as they are."""
+    async def load(self, now: float, seen: float = 0.0) -> None:
+        """Take up what was remembered, and fit it to the rules and receivers as they are.
+
+        seen: when the account was last seen; 0: not known, or nothing that is seen.
+        """
         state = await self._store.load(self.account)
         self._rev = state.rev
         self.alerts = await self._decoded(state, now)
-        view = View(self.account, now, Snapshot({"details": []}), History(), alerts=self.alerts)
+        now = max(now, self.newest)
+        outage = Outage(seen, "not seen yet since the start") if seen else None
+        view = View(self.account, now, Snapshot({"details": []}), History(), outage=outage, alerts=self.alerts)
         await self.adopt(view, force=state.value is None)
+
+    @property
+    def newest(self) -> float:
+        """The newest moment that is remembered; earlier it can't be."""
+        told = (word.at for keys in self.alerts.told.values() for word in keys.values())
+        return max(told, default=0.0)
 
     async def adopt(self, view: View, *, force: bool = False) -> None:
         """Close what has lost its rule, tell receivers what they have not heard yet."""
+        for old, new in engine.renames(self.rules, self.alerts).items():
+            for subject in self.alerts.alerts.get(old, ()):
+                await self._store.rename(f"{self.account}/{old}/{subject}", f"{self.account}/{new}/{subject}")
         step = engine.adopt(self.account, self.rules, self.alerts, view.now)
         await self._settle(step.alerts, step.events, view, anew=True, force=force)
 
@@ -95,6 +112,32 @@ class Judge:
         self._measured |= measured
         step = engine.step(self.account, self.rules, self.alerts, measured, view.now, max_gap)
         await self._settle(step.alerts, step.events, view)
+
+    def shift(self, seconds: float) -> None:
+        """The clock was set ahead by so much: what runs moves along."""
+        self.alerts = engine.shifted(self.alerts, seconds)
+
+    def repeat(self, rule: str, subject: str) -> None:
+        """There is more to say of an alert that was told: say it again with the next tick."""
+        key = f"{rule}/{subject}"
+        told = {
+            who: {k: replace(word, at=NEWS) if k == key else word for k, word in keys.items()}
+            for who, keys in self.alerts.told.items()
+        }
+        self.alerts = replace(self.alerts, told=told)
+
+    async def unsay(self, message: Message) -> None:
+        """It was never sent and never will be: its receiver knows nothing of that alert."""
+        key = message.alert.removeprefix(f"{self.account}/")
+        told = {who: dict(keys) for who, keys in self.alerts.told.items()}
+        if told.get(message.receiver, {}).pop(key, None):
+            await self.note(told=told)
+
+    async def forward(self, message: Message, receivers: Sequence[str], now: float) -> None:
+        """Tell others what was never sent and is over: nothing else would tell them."""
+        blank = replace(message, due_at=now, tries=0, maybe_sent=False, error="", attempts=())
+        copies = [replace(blank, id=f"{message.id}@{name}", receiver=name) for name in receivers]
+        await self._commit(Plan(self.alerts, tuple(copies)), ())
 
     async def note(self, **facts: Any) -> None:
         """Remember facts that are no alerts."""

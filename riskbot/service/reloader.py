@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from riskbot.health import Problem
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import steady
-from riskbot.settings import ConfigError
+from riskbot.settings import ConfigError, Stamps
 
 log = logging.getLogger("riskbot")
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks at the file. One that changes is read when it has stayed the same for one look."""
-
-Stamp = tuple[int, int, int]
+"""Seconds between two looks at the files. They are read when they have changed, and stayed so for one look."""
 
 
 class Reloader:
-    """Reads the rules file anew when it has changed or somebody asks (SIGHUP), and hands it to the service whole.
+    """Reads the rules file anew when it, one that it includes, or a plugin has changed or somebody asks (SIGHUP).
+
+    It hands them to the service whole.
 
     read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
-    that is told until a good one comes. others: files, as they are now, whose changes count as well.
+    that is told until a good one comes. used: the `Stamps` of the files that are in use.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        read: Callable[[], Bundle],
-        service: Service,
-        others: Callable[[], Iterable[Path]] = lambda: (),
-    ) -> None:
-        self._path, self._read, self._service, self._others = path, read, service, others
+    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service, used: object = None) -> None:
+        self._path, self._read, self._service = path, read, service
         self._asked = asyncio.Event()
-        self._used = self._looked = self._stamp()
+        self._stamp = Stamps(path)
+        self._used = self._looked = used or self._stamp()
+        service.problems.clear(path.name)  # riskbot would not run without a good one
 
     def ask(self) -> None:
         """Read it now, changed or not."""
@@ -50,12 +46,12 @@ class Reloader:
     async def _turn(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._asked.wait(), LOOK_EVERY)
-        stamp = self._stamp()
-        settled = stamp == self._looked and stamp != self._used
-        self._looked = stamp
+        now = await asyncio.to_thread(self._stamp)
+        settled = now == self._looked and now != self._used
+        self._looked = now
         if self._asked.is_set() or settled:
             self._asked.clear()
-            self._used = stamp
+            self._used = now
             await self.reload()
 
     async def reload(self) -> None:
@@ -75,15 +71,4 @@ class Reloader:
     def _refused(self, why: str) -> None:
         log.error("%s can't be used; the rules from before stay in force: %s", self._path.name, why)
         told = f"{why}; the rules from before stay in force"
-        self._service.problems.fail(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))
-
-    def _stamp(self) -> tuple[Stamp | None, ...]:
-        return tuple(_stamp(path) for path in (self._path, *self._others()))
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:  # it is told what is wrong when it is read
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        self._service.problems.happened(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from riskbot import text
@@ -37,15 +36,15 @@ class SelfWatch:
         clock: Clock,
         problems: Problems,
         hush: Hush | None = None,
+        exposed: Callable[[], bool] = lambda: False,
         look: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """look: called at each tick, before what fails is judged."""
-        self._look = look
+        """exposed: does any account owe, or is any alert open? look: called at each tick, before it is judged."""
+        self._exposed, self._look = exposed, look
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
         self._hush = hush or Hush(store)
-        self._judging = asyncio.Lock()
         self._looked = 0.0
-        self._steps = clock.steps
+        self._steps, self._jumped = clock.steps, clock.jumped
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -53,7 +52,7 @@ class SelfWatch:
 
     async def use(self, health: Health, receivers: Sequence[Receiver]) -> None:
         """Judge by these from now on."""
-        async with self._judging:
+        async with self._judge.lock:
             self._judge.use([health], receivers)
             await self._judge.adopt(self._view(self._clock.now()))
 
@@ -62,7 +61,8 @@ class SelfWatch:
         try:
             await self.tick()
         except Fenced:
-            await self._judge.load(self._clock.now())
+            async with self._judge.lock:
+                await self._judge.load(self._clock.now())
 
     async def tick(self) -> None:
         """One look at riskbot itself."""
@@ -74,30 +74,37 @@ class SelfWatch:
             self._problems.clear(self.STORE)
         self._mind_time(now)
         self._look(now)
-        async with self._judging:
+        async with self._judge.lock:
+            self._say_news()
             measured = {rule.name: self._problems.measured(now) for rule in self._judge.rules}
             await self._judge.judge(measured, self._view(now), 10.0)
 
+    def _say_news(self) -> None:
+        """What is failing already, and has something new to say."""
+        for rule in self._judge.rules:
+            for part in self._problems.news & self._judge.alerts.alerts.get(rule.name, {}).keys():
+                self._judge.repeat(rule.name, part)
+        self._problems.news.clear()
+
     def _mind_time(self, now: float) -> None:
         """The machine's clock was set, or riskbot stood still and nobody watched: nobody else would say so."""
+        ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
+        if ahead:
+            self._judge.shift(ahead)
         step = self._clock.step
         if self._clock.steps != self._steps and step is not None:
             self._steps = self._clock.steps
             way = "ahead" if step.seconds > 0 else "back"
             why = f"the machine's clock was set {way} by {text.span(abs(step.seconds))} at {text.clock(step.at)}"
-            self._happened(self.CLOCK, why, now)
+            self._problems.happened(self.CLOCK, Problem(now, why, 0.0, NEVER))
         elif self._looked and now - self._looked > STOOD_STILL:
             why = f"nothing was watched for {text.span(now - self._looked)}, until {text.clock(now)}"
-            self._happened(self.WATCH, why, now)
+            self._problems.happened(self.WATCH, Problem(now, why, 0.0, 0.0 if self._exposed() else NEVER))
         self._looked = now
         for part in (self.CLOCK, self.WATCH):
-            since = self._problems.since(part)
-            if since is not None and now - since > TOLD_FOR:
+            problem = self._problems.of(part)
+            if problem is None or now - problem.since > TOLD_FOR:
                 self._problems.clear(part)
-
-    def _happened(self, part: str, why: str, now: float) -> None:
-        self._problems.clear(part)
-        self._problems.fail(part, Problem(now, why, 0.0, NEVER))
 
     def _view(self, now: float) -> View:
         return View(SELF, now, Snapshot({"details": []}), History(), alerts=self._judge.alerts)

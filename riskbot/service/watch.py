@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
 
+from msgspec.structs import replace
+
 from riskbot import text
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems
@@ -29,6 +31,8 @@ TURN_DEADLINE = 15.0
 INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
+RAISE_ONLY = -1.0
+"""As the longest gap: then every look comes after a hole, and nothing falls."""
 STALE_AFTER = 5.0
 """Seconds, or three polls: until then a poll that fails is no outage yet."""
 SLOW_EVERY = 30.0
@@ -59,8 +63,6 @@ class Watch:
         self._max_gap = max(10.0, 10 * poll_every)
         self.history = History()
         self._take_rules()
-        self._judging = asyncio.Lock()
-        """Held from asking the rules until their answers are committed: a reload must not come between."""
         self._snapshot = Snapshot({"details": []})
         self._info: AccountInfo | None = None
         self._info_due = 0.0
@@ -74,6 +76,7 @@ class Watch:
         """How often each field was read and found malformed."""
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
+        self._owed = False
         self._stamp: object = None
         self._stamp_moved = 0.0
         self._jumped = clock.jumped
@@ -86,22 +89,28 @@ class Watch:
         self._ask = Asker(rules, self._how)
         self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
         eyes = [rule for rule in rules if rule.SEES_OUTAGE]
-        self._eyes = next((rule.name for rule in eyes), "")
+        self._harmless = frozenset(rule.name for rule in rules if not rule.DANGER)
         self._frozen_after = min((after for rule in eyes if (after := getattr(rule, "frozen_after", 0.0))), default=inf)
 
     async def load(self, store: Store) -> None:
         """Take up what was remembered: alerts, and the past that the rules ask about."""
         seen = await self._remember(store)
         self._clock.not_before(max(seen, 0.0))
-        await self._judge.load(self._clock.now())
+        await self._judge.load(self._clock.now(), seen)
+        self._clock.not_before(self._judge.newest)
         self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
 
     async def _remember(self, store: Store) -> float:
         """Fill the windows from the journal; when the account was last seen."""
         longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
         points, seen = await store.recall(self.account, self._clock.now() - longest)
-        self.history.restore((p.field, p.ccy, p.at, p.value) for p in points)
+        self.history.restore(((p.field, p.ccy, p.at, p.value) for p in points), seen)
         return seen
+
+    @property
+    def judge(self) -> Judge:
+        """What judges it."""
+        return self._judge
 
     @property
     def alerts(self) -> Alerts:
@@ -113,7 +122,7 @@ class Watch:
         await self._guarded(partial(self._use, rules, receivers, store))
 
     async def _use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
-        async with self._judging:
+        async with self._judge.lock:
             before = self.history
             self._judge.use(rules, receivers)
             self._take_rules()
@@ -122,7 +131,7 @@ class Watch:
             await self._judge.adopt(self._view())
             if self._snapshot.fetched_at:
                 self.history.add(self._snapshot)
-                await self._look()
+                await self._look(again=True)
 
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
@@ -158,18 +167,20 @@ class Watch:
 
     async def _take_up_theirs(self) -> None:
         """Another owner has written the state. What was seen meanwhile is judged by it, so that no value is lost."""
-        async with self._judging:
+        async with self._judge.lock:
             await self._judge.load(self._clock.now())
             self._fenced = False
             if self._snapshot.fetched_at:
-                await self._look()
+                await self._look(again=True)
 
     def _mind_the_clock(self) -> None:
         """The machine's clock was set ahead: nobody was blind for that long."""
         self._clock.now()
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
-        self.seen += ahead
-        self._stamp_moved += ahead
+        if ahead:
+            self._judge.shift(ahead)
+            self.seen += ahead
+            self._stamp_moved += ahead
 
     async def _turn(self) -> None:
         if self._clock.now() >= self._info_due:
@@ -214,7 +225,7 @@ class Watch:
             return
         self._stranger = None
         if not pinned:
-            async with self._judging:
+            async with self._judge.lock:
                 await self._judge.note(uid=info.uid)
         if info != self._info:
             log.info("%s: uid %s, mode %s, may %s", self.account, info.uid, info.mode, ", ".join(info.permissions))
@@ -233,12 +244,13 @@ class Watch:
         if now >= self._unknown_due:
             self._list_unknown(snapshot)
             self._unknown_due = now + INFO_EVERY
-        async with self._judging:
+        async with self._judge.lock:
             self._snapshot, self.seen, self.ever_seen = snapshot, now, True
             self.history.add(snapshot)
             await self._look()
-            if _owes(snapshot) != self._judge.alerts.exposed:
-                await self._judge.note(exposed=_owes(snapshot), seen=now)
+            owed, self._owed = self._owed, _owes(snapshot)
+            if (self._owed or owed) != self._judge.alerts.exposed:  # that nothing is owed must be seen twice
+                await self._judge.note(exposed=self._owed or owed, seen=now)
         if new := snapshot.defects - self.defects.keys():
             log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
         self.defects.update(snapshot.defects)
@@ -254,12 +266,20 @@ class Watch:
         """All that there is to see: the last answer, and whether it is still true."""
         outage = self._outage(self._failures[-1]) if self._failures else None
         now = self._clock.now()
-        return View(self.account, now, self._snapshot, self.history, self._info, outage, self._judge.alerts)
+        alerts, harmless = self._judge.alerts, self._harmless
+        return View(self.account, now, self._snapshot, self.history, self._info, outage, alerts, harmless)
 
-    async def _look(self) -> None:
-        """Ask the rules and judge what they say. While nothing is seen only those about blindness are asked."""
+    async def _look(self, *, again: bool = False) -> None:
+        """Ask the rules and judge what they say. While nothing is seen only those about blindness are asked.
+
+        again: the last answer was judged before; it counts as one, of its own moment. While it is not known whether
+        the key is still of the account that is remembered, numbers may raise and nothing else.
+        """
         view = self._view()
-        await self._judge.judge(self._ask(view), view, self._max_gap)
+        if again and view.outage is None:
+            view = replace(view, now=self._snapshot.fetched_at)
+        sure = self._info is not None or not self._judge.alerts.uid
+        await self._judge.judge(self._ask(view), view, self._max_gap if sure else RAISE_ONLY)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:
@@ -277,7 +297,7 @@ class Watch:
 
     async def _stay_blind(self) -> None:
         """Judge that nothing is seen, and for how long by now."""
-        async with self._judging:
+        async with self._judge.lock:
             await self._look()
 
     def _outage(self, error: SourceError) -> Outage:
@@ -294,7 +314,7 @@ class Watch:
             return SLOW_EVERY if count > 1 else 0.0
         if error.remedy is not Remedy.BACK_OFF:
             return 0.0
-        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._eyes)
+        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._harmless)
         wait = min(BACK_OFF_FROM * 2 ** min(count - 1, 10), BACK_OFF_NEAR_DANGER if near else BACK_OFF_TO)
         return float(wait * random.uniform(0.5, 1.0))
 

@@ -6,12 +6,15 @@ A value may refer to a secret instead of holding it; all of them are filled in b
 - `file:PATH`, the whole text: a file's content without its last line break; a relative path starts at the rules file.
 - `credential:NAME`, the whole text: the same of systemd's LoadCredential.
 
+`include = ["rules.d/*.toml"]` adds the rules and receivers of other files.
+
 What was filled in is not looked at again. There is no escape: a secret that has `${` in it belongs in a variable or a
 file. No message repeats a value, unless it is nearly a word that riskbot knows.
 """
 
 from __future__ import annotations
 
+from riskbot.settings.files import Stamps, document
 from riskbot.settings.loading import find_db, find_plugins, load
 from riskbot.settings.model import (
     OKX,
@@ -32,7 +35,9 @@ __all__ = [
     "ConfigError",
     "Problem",
     "ReceiverSettings",
+    "Stamps",
     "StoreSettings",
+    "document",
     "find_db",
     "find_plugins",
     "load",

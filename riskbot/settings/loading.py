@@ -1,12 +1,9 @@
-"""Reading a rules file and validating all of it at once."""
+"""Validating all of a rules file at once."""
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,10 @@ from pydantic import ValidationError
 
 from riskbot.rules import Rule
 from riskbot.settings.doubts import open_secrets, unheard
-from riskbot.settings.mistakes import SYNTAX, explain, located, no_such
-from riskbot.settings.model import OKX, Config, ConfigError, File, Loc, Problem, StoreSettings, named, tables
-from riskbot.settings.secrets import Secrets, home, reason
+from riskbot.settings.files import Source, Sources
+from riskbot.settings.mistakes import explain, located, no_such
+from riskbot.settings.model import OKX, Config, ConfigError, File, Loc, StoreSettings, named, tables
+from riskbot.settings.secrets import Secrets, home
 
 
 def load(
@@ -25,36 +23,36 @@ def load(
     kinds: Mapping[str, type[Rule]],
     env: Mapping[str, str] | None = None,
     check_url: Callable[[str], None] | None = None,
-    sources: Collection[str] = (),
+    offered: Collection[str] = (),
 ) -> Config:
-    """Read and validate a rules file. Raises ConfigError with every mistake in it.
+    """Read and validate a rules file and those it includes. Raises ConfigError with every mistake in them.
 
     kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
     check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
-    sources: what an account's `source` may say besides okx.
+    offered: what an account's `source` may say besides okx.
     """
     env = os.environ if env is None else env
-    source = _read(path)
-    document = _parse(path, source)
-    secrets = Secrets(path.parent, env)
-    filled = secrets.fill(document)
-    problems = secrets.problems
+    sources = Sources(path, env)
+    filled, problems = sources.filled(), list[Loc]()
     file = _sections(filled, problems)
     rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
     problems += [
         *_absent(filled),
-        *_bad_sources(filled, sources),
-        *_doubles(filled),
+        *_bad_sources(filled, offered),
+        *_doubles(filled, sources),
         *_strangers(filled),
         *_bad_fallbacks(filled),
         *_bad_urls(filled, check_url),
     ]
-    if problems or file is None:
-        raise ConfigError(located(path, source, problems))
-    doubts = [*open_secrets(path, document), *unheard(file.receivers, rules)]
+    sources.note(problems)
+    if (told := sources.told()) or file is None:
+        raise ConfigError(told)
+    sources.note([*sources.doubts, *unheard(file.receivers, rules)])
+    for source in sources.all:
+        source.found += open_secrets(source.path, source.document)
     everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
-    warnings = tuple(located(path, source, doubts))
-    return Config(file.accounts, file.receivers, everything, _db(path, file.store, env), warnings)
+    files = tuple(source.path for source in sources.all)
+    return Config(file.accounts, file.receivers, everything, _db(path, file.store, env), tuple(sources.told()), files)
 
 
 def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:
@@ -63,60 +61,29 @@ def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:
     Raises ConfigError.
     """
     env = os.environ if env is None else env
-    return _db(path, _only("store", path, env).store, env)
+    return _db(path, _only("store", Source(path), env).store, env)
 
 
 def find_plugins(path: Path, env: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """The folders with plugins of a rules file: they are needed to understand the rest of it. Raises ConfigError."""
-    env = os.environ if env is None else env
-    source = _read(path)
-    folders = tuple(path.parent / home(folder) for folder in _only("plugins", path, env).plugins)
-    absent = [
-        Loc(("plugins", i), f"plugins: there is no folder {folder}")
-        for i, folder in enumerate(folders)
-        if not folder.is_dir()
-    ]
+    source = Source(path)
+    words = _only("plugins", source, os.environ if env is None else env).plugins
+    folders = tuple(path.parent / home(folder) for folder in words)
+    absent = [i for i, folder in enumerate(folders) if not folder.is_dir()]
+    source.found += [Loc(("plugins", i), f"plugins: there is no folder {folders[i]}") for i in absent]
     if absent:
-        raise ConfigError(located(path, source, absent))
+        raise ConfigError(source.told())
     return folders
 
 
-def _only(section: str, path: Path, env: Mapping[str, str]) -> File:
+def _only(section: str, source: Source, env: Mapping[str, str]) -> File:
     """One section of a rules file, whatever is wrong with the others. Raises ConfigError."""
-    source = _read(path)
-    secrets = Secrets(path.parent, env)
-    filled = secrets.fill({key: value for key, value in _parse(path, source).items() if key == section})
+    secrets = Secrets(source.path.parent, env)
+    filled = secrets.fill({key: value for key, value in source.document.items() if key == section})
     file = _sections(filled, secrets.problems)
     if secrets.problems or file is None:
-        raise ConfigError(located(path, source, secrets.problems))
+        raise ConfigError(located(source.path, source.text, secrets.problems))
     return file
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        hint = "not found; copy rules.example.toml and edit it, or give --config FILE"
-        raise ConfigError([Problem(str(path), hint)]) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError([Problem(str(path), f"can't read it: {reason(error)}")]) from None
-
-
-def _parse(path: Path, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(source, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at ")
-        line = re.match(r"line (\d+)", place)
-        at = int(line[1]) if line else len(source.splitlines())
-        plain = next((words for start, words in SYNTAX if message.startswith(start)), message)
-        text = f"not valid TOML: {plain.strip()}"
-    except ValueError:  # Python refuses whole numbers of thousands of digits
-        lines = source.split("\n")
-        at, text = lines.index(max(lines, key=len)) + 1, "a number has too many digits"
-    except RecursionError:
-        at, text = 1, "brackets in brackets in brackets: too deep"
-    raise ConfigError([Problem(f"{path}:{at}", text)])
 
 
 def _db(path: Path, store: StoreSettings, env: Mapping[str, str]) -> Path:
@@ -156,7 +123,7 @@ def _absent(document: dict[str, Any]) -> Iterator[Loc]:
             yield Loc((section,), f"no {section}: add at least one {example}")
 
 
-def _bad_sources(document: dict[str, Any], sources: Collection[str]) -> Iterator[Loc]:
+def _bad_sources(document: dict[str, Any], offered: Collection[str]) -> Iterator[Loc]:
     """A source that nobody offers; OKX's without its keys."""
     for i, account in tables(document, "accounts"):
         word = account.get("source", OKX)
@@ -164,20 +131,22 @@ def _bad_sources(document: dict[str, Any], sources: Collection[str]) -> Iterator
             for key in ("api_key", "api_secret", "passphrase"):
                 if key not in account:
                     yield Loc(("accounts", i, key), f'{key} is missing: write {key} = "…"')
-        elif isinstance(word, str) and word not in sources:
-            yield Loc(("accounts", i, "source"), no_such("source", word, [OKX, *sources]))
+        elif isinstance(word, str) and word not in offered:
+            yield Loc(("accounts", i, "source"), no_such("source", word, [OKX, *offered]))
 
 
-def _doubles(document: dict[str, Any]) -> Iterator[Loc]:
+def _doubles(document: dict[str, Any], sources: Sources) -> Iterator[Loc]:
     """Names used twice."""
     for section in ("accounts", "rules"):
-        seen: set[str] = set()
+        seen: dict[str, int] = {}
         for i, item in tables(document, section):
             name = item.get("name")
             if isinstance(name, str) and name in seen:
-                yield Loc((section, i, "name"), f"name: one of the {section} above has it already; give another")
+                source, before = sources.place((section, i))[0], sources.place((section, seen[name]))[0]
+                where = "above" if source is before else f"in {before.path}"
+                yield Loc((section, i, "name"), f"name: one of the {section} {where} has it already; give another")
             elif isinstance(name, str):
-                seen.add(name)
+                seen[name] = i
 
 
 def _strangers(document: dict[str, Any]) -> Iterator[Loc]:

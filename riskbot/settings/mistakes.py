@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -33,10 +33,8 @@ SYNTAX = (
 )
 """How tomllib begins to say it, and how a trader understands it."""
 
-_HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
-
-_ON_TOP = ("plugins",)
-"""Keys that are in no section. Below a section's header TOML takes them for that section's."""
+HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+"""How the sections of a file are written."""
 
 _SHAPES = ("tuple_type", "dict_type", "model_type")
 
@@ -45,7 +43,7 @@ _PLAIN = {
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
     "tuple_type": 'write a list: {key} = ["…", "…"]',
-    "dict_type": "write {{ warning = …, critical = … }}",
+    "dict_type": "write {example}",
     "string_too_short": "is empty",
     "too_short": "is empty",
     "string_too_long": "write at most {max_length} characters",
@@ -60,13 +58,13 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in _HEADERS:
-        return f"{loc[0]}: write {_HEADERS[str(loc[0])]} and its keys below it"
-    if kind == "extra_forbidden" and key in _ON_TOP:
-        return f"{key} stands at the top of the file, above the first [section]"
+    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
+        return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
+    if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
+        return f"{key}: belongs at the top of the file, above the first [section]"
     if kind == "extra_forbidden":
         keys = [field.alias or name for name, field in section.model_fields.items()]
-        return f'unknown key "{key}"' + (suggest(key, keys) or f"; known are {', '.join(keys)}")
+        return unknown_key(key, keys)
     if kind == "missing":
         return f"{key} is missing: write {key} = {_example(section, key)}"
     if kind == "literal_error":
@@ -78,19 +76,20 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
     words = _PLAIN.get(detail["type"])
     if words is None:
-        return _without_values(detail["msg"].removeprefix("Value error, "), detail["input"])
+        known = {*field_paths(), *section.model_fields}
+        return _without_values(detail["msg"].removeprefix("Value error, "), detail["input"], known)
     limits = detail.get("ctx", {})
     if _is_duration(section, key):
         limits = {name: f"{value:g} s" if value < 60 else span(value) for name, value in limits.items()}
-    return words.format(key=key, **limits)
+    return words.format(key=key, example=_example(section, key), **limits)
 
 
-def _without_values(message: str, value: Any) -> str:
-    """A rule's own words, without what stood in the file, unless that is nearly a word that is known."""
+def _without_values(message: str, value: Any, known: Collection[str]) -> str:
+    """A rule's own words, without what stood in the file, unless that is (nearly) a word that is known."""
     if "did you mean" in message:
         return message
     for word in _words(value):
-        if len(word) >= 6 and word not in field_paths():
+        if len(word) >= 6 and word not in known:
             message = message.replace(word, "…")
     return message
 
@@ -112,6 +111,12 @@ def _explain_word(detail: ErrorDetails, key: str) -> str:
     return f"{what}{suggest(str(detail['input']), options) or ';'} one of {', '.join(options)}"
 
 
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """A key that nobody asked for. It is repeated: what stands left of the = is no secret."""
+    known = list(known)
+    return f'unknown key "{key}"' + (suggest(key, known) or f"; known are {', '.join(known)}")
+
+
 def no_such(what: str, word: object, known: Iterable[str]) -> str:
     """A name that stands for nothing, repeated only if it is nearly one that does."""
     near = suggest(str(word), known)
@@ -129,8 +134,10 @@ def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
 
 
 def _example(section: type[BaseModel], key: str) -> str:
-    field = next(field for name, field in section.model_fields.items() if (field.alias or name) == key)
-    if get_origin(field.annotation) is dict:
+    field = next((field for name, field in section.model_fields.items() if (field.alias or name) == key), None)
+    if key == "labels":
+        return '{ desk = "…" }'
+    if field is None or get_origin(field.annotation) is dict:
         return "{ warning = …, critical = … }"
     return '"1h"' if _is_duration(section, key) else '"…"'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -19,6 +19,8 @@ SELF = "riskbot"
 
 OKX = "okx"
 """The source that needs an API key."""
+NONE = SecretStr("")
+"""No key: a plugin's source may need none."""
 
 LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
 
@@ -55,9 +57,9 @@ class AccountSettings(_Section):
     name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
     source: str = Field(OKX, description="Where its snapshots come from; others than okx are from plugins.")
     options: dict[str, Any] = Field({}, repr=False, description="What the source of a plugin wants to know.")
-    api_key: SecretStr = Field(SecretStr(""), min_length=1)
-    api_secret: SecretStr = Field(SecretStr(""), min_length=1)
-    passphrase: SecretStr = Field(SecretStr(""), min_length=1)
+    api_key: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_KEY}"; a read-only key is enough.')
+    api_secret: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_SECRET}".')
+    passphrase: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_PASSPHRASE}".')
     region: Literal["global", "eea", "us"] = Field("global", description="The site where the account was opened.")
     base_url: str | None = Field(None, description="Another server with the same endpoints; instead of region.")
     demo: bool = Field(False, description="The key is one of OKX's demo trading.")
@@ -113,23 +115,30 @@ class StoreSettings(_Section):
 
 
 class Config(Struct, frozen=True):
-    """A whole rules file, valid. `db`: the store's path, absolute. `warnings`: usable, but look."""
+    """A whole rules file, valid.
+
+    db: the store's path, absolute. warnings: usable, but look. files: the file itself and those that it includes.
+    """
 
     accounts: tuple[AccountSettings, ...]
     receivers: dict[str, ReceiverSettings]
     rules: tuple[Rule, ...]
     db: Path
     warnings: tuple[Problem, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 class File(_Section):
     """The whole document; its rules are validated one by one, each as its kind."""
 
-    accounts: tuple[AccountSettings, ...] = ()
-    receivers: dict[str, ReceiverSettings] = {}
-    store: StoreSettings = StoreSettings()
-    plugins: tuple[str, ...] = ()
-    rules: tuple[dict[str, Any], ...] = ()
+    include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="Other files with rules and receivers.", examples=[["rules.d/*.toml"]]
+    )
+    plugins: tuple[str, ...] = Field((), description="Folders with rules of your own.", examples=[["plugins"]])
+    accounts: tuple[AccountSettings, ...] = Field((), description="Who is watched.")
+    receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
+    store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
+    rules: tuple[dict[str, Any], ...] = Field((), description="What to watch for.")
 
 
 class Loc(Struct, frozen=True):

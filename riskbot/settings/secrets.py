@@ -10,6 +10,9 @@ from typing import Any
 
 from riskbot.settings.model import Loc
 
+TOLD = ("labels", "message")
+"""Keys of a rule that are told to receivers."""
+
 
 class NoSecretError(Exception):
     """What a value refers to is not there."""
@@ -33,10 +36,16 @@ class Secrets:
         if not isinstance(value, str):
             return value
         try:
-            return self._resolve(value)
+            return self._spoken(value) if _is_told(loc) else self._resolve(value)
         except NoSecretError as error:
             self.problems.append(Loc(loc, str(error)))
             return "missing"
+
+    def _spoken(self, value: str) -> str:
+        """As it is: whatever is filled in may be secret, and here it would be told."""
+        if self.VARIABLE.search(value):
+            raise NoSecretError("${…} is not filled in here, for it would be told; a value stands in {…}, without $")
+        return value
 
     def _resolve(self, value: str) -> str:
         scheme, colon, name = value.partition(":")
@@ -74,6 +83,10 @@ class Secrets:
     def refers(cls, value: str) -> bool:
         """Does the secret stand elsewhere?"""
         return bool(cls.VARIABLE.search(value)) or value.startswith(("file:", "credential:"))
+
+
+def _is_told(loc: tuple[str | int, ...]) -> bool:
+    return len(loc) > 2 and loc[0] == "rules" and loc[2] in TOLD
 
 
 def reason(error: Exception) -> str:

@@ -31,7 +31,8 @@ class SimAccount:
 
     uid: the user; keys of one user share its rate limits. scenario: what it lives through. play: instead of a
     scenario, from its seconds to the raw `data[0]`, which is sent as it is. mode: `acctLv`, the scenario's if not
-    given. demo: a key of demo trading. ips: addresses and networks the key is bound to, none: unbound.
+    given. demo: a key of demo trading. ips: addresses and networks the key is bound to, none: unbound;
+    this machine's if not given.
     """
 
     api_key: str
@@ -43,7 +44,7 @@ class SimAccount:
     mode: Mode | None = None
     demo: bool = False
     permissions: tuple[str, ...] = ("read_only",)
-    ips: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ("127.0.0.0/8", "::1")
     label: str = ""
     main_uid: str = ""
 

@@ -106,7 +106,12 @@ class Message(Struct, frozen=True, kw_only=True):
 
     @property
     def urgency(self) -> Severity:
-        """The worst this row has to say: also a closing that covers an untold critical is critical."""
+        """The worst this row has to say: also a closing that covers an untold critical is critical.
+
+        A reminder has nothing to say: however bad it is, news goes first.
+        """
+        if self.reminder and not self.covers:
+            return Severity.OK
         return max((self.before, self.after, *(step.peak for step in self.covers)))
 
     def as_step(self) -> Step:
@@ -175,7 +180,17 @@ class Store(Protocol):
         """
 
     async def release(self) -> None:
-        """At start: every leased row is due again, `maybe_sent`; whoever held it is gone."""
+        """At start: every leased row is due again, `maybe_sent`; whoever held it is gone.
+
+        All that waits is due at once. Whatever it waited for was of another time: the clock may have been set, the
+        receiver mended.
+        """
+
+    async def hasten(self, receiver: str) -> None:
+        """All that waits for a receiver is due at once: it is reached elsewhere now."""
+
+    async def rename(self, old: str, new: str) -> None:
+        """What waits of one alert, or was given up, is of another one from now on; the rule has another name."""
 
     async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When the earliest queued row of a receiver is due or its lease ends, None: nothing waits."""

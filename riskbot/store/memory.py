@@ -24,6 +24,10 @@ class MemoryOutbox(Outbox):
         rows = (self.rows[name] for name in self._standing.get((receiver, alert), ()))
         return sorted(rows, key=lambda row: key(row.message)[::-1])
 
+    def all_standing(self) -> list[Row]:  # noqa: D102 - see Outbox
+        rows = (self.rows[name] for names in self._standing.values() for name in names)
+        return sorted(rows, key=lambda row: key(row.message)[::-1])
+
     def leased(self, receiver: str | None, until: float) -> list[Row]:  # noqa: D102 - see Outbox
         return [row for row in self._waiting(receiver) if row.state == SENDING and row.moment <= until]
 
@@ -191,8 +195,16 @@ class MemoryStore:
         self.rows.dead(message, now, why)
 
     async def release(self) -> None:
-        """Every leased row is due again."""
+        """Every leased row is due again, and all that waits is due at once."""
         self.rows.release()
+
+    async def hasten(self, receiver: str) -> None:
+        """All that waits for a receiver is due at once."""
+        self.rows.hasten(receiver)
+
+    async def rename(self, old: str, new: str) -> None:
+        """What waits of one alert is of another one from now on."""
+        self.rows.rename(old, new)
 
     async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When `take` has something, None: nothing waits."""

@@ -111,6 +111,10 @@ class Outbox(ABC):
         """The queued, sending and dead rows of an alert, oldest first."""
 
     @abstractmethod
+    def all_standing(self) -> list[Row]:
+        """The queued, sending and dead rows of all, oldest first."""
+
+    @abstractmethod
     def leased(self, receiver: str | None, until: float) -> list[Row]:
         """Rows in flight whose lease ends by then; receiver None: everybody's."""
 
@@ -159,9 +163,23 @@ class Outbox(ABC):
             self._stand(queued(replace(row.message, due_at=row.moment, maybe_sent=True)))
 
     def release(self) -> None:
-        """Queue all that is in flight, due at once: whoever held it is gone and may have sent it."""
+        """Queue all that is in flight: whoever held it is gone and may have sent it. All that waits is due at once."""
         for row in self.leased(None, inf):
             self._stand(queued(replace(row.message, due_at=0.0, maybe_sent=True)))
+        self.hasten()
+
+    def hasten(self, receiver: str = "") -> None:
+        """All that waits is due at once; of one receiver, or of all."""
+        for row in self.all_standing():
+            if row.state == QUEUED and receiver in ("", row.message.receiver):
+                self.put(queued(replace(row.message, due_at=0.0)))
+
+    def rename(self, old: str, new: str) -> None:
+        """What stands under one alert stands under another one."""
+        rows = [row for row in self.all_standing() if row.message.alert == old]
+        for row in rows:
+            self.put(Row(row.message, SUPERSEDED, row.moment))  # leaves its place
+            self.put(replace(row, message=replace(row.message, alert=new)))
 
     def ack(self, message: Message, now: float) -> None:
         """It was sent. Also a row that was overtaken after its lease ran out becomes `sent`: that is the truth."""

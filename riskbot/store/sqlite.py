@@ -35,6 +35,8 @@ T = TypeVar("T")
 PRUNED_AT_ONCE = 1000
 """Done rows that one transaction forgets: a commit with an alert must not wait for a long tidying up."""
 
+GRACE = 0.5
+"""Seconds that a call gets beyond its patience."""
 CLOSING = 2.0
 """Seconds that `close` waits for what is pending."""
 
@@ -158,8 +160,16 @@ class SqliteStore:
         await self._write(lambda db: SqliteOutbox(db).dead(message, now, why), durable=True)
 
     async def release(self) -> None:
-        """Every leased row is due again."""
+        """Every leased row is due again, and all that waits is due at once."""
         await self._write(lambda db: SqliteOutbox(db).release())
+
+    async def hasten(self, receiver: str) -> None:
+        """All that waits for a receiver is due at once."""
+        await self._write(lambda db: SqliteOutbox(db).hasten(receiver))
+
+    async def rename(self, old: str, new: str) -> None:
+        """What waits of one alert is of another one from now on."""
+        await self._write(lambda db: SqliteOutbox(db).rename(old, new), durable=True)
 
     async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When `take` has something, None: nothing waits."""
@@ -208,13 +218,18 @@ class SqliteStore:
     async def _call(self, work: Callable[[], T]) -> T:
         if self._closing is not None:
             raise Unavailable(f"{self.path} was closed")
+        job = asyncio.wrap_future(self._worker.submit(work))
         try:
-            async with asyncio.timeout(self._patience):
-                return await asyncio.wrap_future(self._worker.submit(work))
-        except TimeoutError:
-            raise Unavailable(
-                f"{self.path}: the disk has not answered for {self._patience:g} s: check it and the system's load"
-            ) from None
+            for patience in (self._patience, GRACE):  # a process that stood still must not blame the disk
+                if not job.done():
+                    await asyncio.wait({job}, timeout=patience)
+        finally:
+            late = job.cancel()
+        if not late:
+            return job.result()
+        raise Unavailable(
+            f"{self.path}: the disk has not answered for {self._patience:g} s: check it and the system's load"
+        )
 
 
 def _give_up(opening: Future[SqliteFile]) -> None:

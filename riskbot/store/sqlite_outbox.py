@@ -30,6 +30,9 @@ class SqliteOutbox(Outbox):
         where = "WHERE receiver = ? AND alert = ? AND state IN ('queued', 'sending', 'dead') ORDER BY at, id"
         return self._rows(where, receiver, alert)
 
+    def all_standing(self) -> list[Row]:  # noqa: D102 - see Outbox
+        return self._rows("WHERE state IN ('queued', 'sending', 'dead') ORDER BY at, id")
+
     def leased(self, receiver: str | None, until: float) -> list[Row]:  # noqa: D102 - see Outbox
         if receiver is None:
             return self._rows("WHERE state = 'sending' AND moment <= ? ORDER BY n", until)
@@ -60,7 +63,8 @@ class SqliteOutbox(Outbox):
             INSERT INTO outbox (id, at, receiver, account, alert, urgency, state, moment, message)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id, at) DO UPDATE SET
-              urgency = excluded.urgency, state = excluded.state, moment = excluded.moment, message = excluded.message
+              alert = excluded.alert, urgency = excluded.urgency, state = excluded.state,
+              moment = excluded.moment, message = excluded.message
             """,
             (m.id, m.at, m.receiver, m.account, m.alert, int(m.urgency), row.state, row.moment, _encode(m).decode()),
         )

@@ -102,7 +102,21 @@ class SurvivingStore:
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
     ) -> int:
-        """Write value, messages and events, in the primary or, messages marked `unsaved`, in memory. Raises Fenced."""
+        """Write value, messages and events, in the primary or, messages marked `unsaved`, in memory. Raises Fenced.
+
+        A caller that is cancelled does not tear it in two: what the primary has done, the mirror does.
+        """
+        return await asyncio.shield(self._commit(account, rev, commit_id, value, messages, events))
+
+    async def _commit(
+        self,
+        account: str,
+        rev: int,
+        commit_id: str,
+        value: bytes,
+        messages: tuple[Message, ...],
+        events: tuple[Event, ...],
+    ) -> int:
         ahead = self._ahead.get(account, 0)
         if self.failing is None:
             self._tried[account] = commit_id
@@ -167,6 +181,23 @@ class SurvivingStore:
         self._released = await self._save(lambda store: store.release())
         self._learn(await self._read(lambda store: store.outbox(KNOWN)) or [])
         self._mirror.rows.release()
+
+    async def hasten(self, receiver: str) -> None:
+        """All that waits for a receiver is due at once."""
+        await self._save(lambda store: store.hasten(receiver))
+        self._mirror.rows.hasten(receiver)
+        self._changed |= self._in_trouble()
+
+    async def rename(self, old: str, new: str) -> None:
+        """What waits of one alert is of another one from now on."""
+        await self._save(lambda store: store.rename(old, new))
+        self._mirror.rows.rename(old, new)
+        self._changed |= self._in_trouble()
+
+    def _in_trouble(self) -> set[str]:
+        """The accounts whose rows have to be written when the trouble is over."""
+        rows = self._mirror.rows.all_standing() if self.failing is not None else ()
+        return {row.message.account for row in rows}
 
     async def next_due(self, receiver: str, least: Severity = Severity.OK) -> float | None:
         """When `take` has something, None: nothing waits."""
