@@ -14,6 +14,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy plugins tests/typing
 	$(BIN)/lint-imports
 	$(BIN)/coverage erase
 	$(BIN)/python -m tests

@@ -31,10 +31,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity
-from riskbot.rules import Flap, Ladder, Measured, Rule
+from riskbot.rules import Flap, Ladder, Measured, Rule, keeps
 
 NA_HOLD, NA_COUNT = 60.0, 3
 """An alert whose number does not apply any more ends after so many seconds, seen at least so often."""
+
+
+GOOD_WEIGHT, MOST_WEIGHT = 3, 9
+"""A good answer of a rule weighs as much as so many without a number: it is blind if more than three in four fail, and
+three good ones in a row end it however long it was.
+"""
 
 
 class Step(Struct, frozen=True):
@@ -244,12 +250,26 @@ def _event(account: str, rule: str, subject: str, old: Alert, new: Alert, readin
 
 
 def _blindness(blind: dict[str, Blind], measured: Mapping[str, Measured], now: float) -> dict[str, Blind]:
-    """Since when each rule has missed a number; the very same dict if nothing changed."""
-    starts = {n: Blind(now, a.missing) for n, a in measured.items() if a.missing and n not in blind}
-    ends = {n for n in blind if n in measured and not measured[n].missing} if blind else None
-    if not starts and not ends:
+    """Since when each rule has missed a number; the very same dict if nothing changed.
+
+    A rule that fails nearly always is blind too: one good answer among many bad ones does not end it.
+    """
+    moved = {
+        name: _weighed(blind.get(name), answer.missing, now)
+        for name, answer in measured.items()
+        if answer.missing or name in blind
+    }
+    if not moved:
         return blind
-    return {**{n: b for n, b in blind.items() if n not in (ends or ())}, **starts}
+    after = {name: found for name, found in {**blind, **moved}.items() if found.weight > 0}
+    return blind if after == blind else after
+
+
+def _weighed(before: Blind | None, missing: str, now: float) -> Blind:
+    if before is None:
+        return Blind(now, missing)
+    weight = before.weight + 1 if missing else before.weight - GOOD_WEIGHT
+    return replace(before, weight=min(weight, MOST_WEIGHT))
 
 
 def adopt(account: str, rules: Iterable[Rule], alerts: Alerts, now: float) -> Step:
@@ -263,7 +283,7 @@ def adopt(account: str, rules: Iterable[Rule], alerts: Alerts, now: float) -> St
     kept, events = dict(alerts.alerts), list[Event]()
     for name, subjects in alerts.alerts.items():
         for subject, alert in subjects.items():
-            if _busy(alert) and (name not in mine or not mine[name].keeps(subject, mine)):
+            if _busy(alert) and (name not in mine or not keeps(mine[name], subject, mine)):
                 over = _over(alert, now)
                 kept[name] = {**kept[name], subject: over}
                 if alert.shown:

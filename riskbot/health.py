@@ -16,8 +16,11 @@ from riskbot.rules import Ladder, Measured, Rule, TierName
 REFUSAL = "a message to "
 """What precedes a receiver's name in the subject of the alert that it refuses a message."""
 
-_OWNED = (about_receiver(""), REFUSAL, "watching ")
-"""What precedes the name of a receiver or an account in a subject."""
+PLUGIN = "plugin "
+"""What precedes a plugin's name in the subject of the alert that something is wrong with it."""
+
+_OWNED = (about_receiver(""), REFUSAL, "watching ", PLUGIN)
+"""What precedes the name of a receiver, an account or a plugin in a subject."""
 
 _WORDS = (
     (f"{REFUSAL}*", "{} was refused", "{}: no refusal for ten minutes"),
@@ -33,7 +36,7 @@ class Health(Rule, kind="health"):
     """What it measures is a severity already. Made by the service, not written in a rules file."""
 
     names: tuple[str, ...] = Field((), exclude=True)
-    """Of the receivers and accounts that there are. It judges alike whatever they are."""
+    """Of the receivers, accounts and plugins that there are. It judges alike whatever they are."""
 
     def ladder(self) -> Ladder:
         """A tier for each severity."""
@@ -53,7 +56,7 @@ class Health(Rule, kind="health"):
         return (fails if event.after else works).format(event.subject)
 
     def keeps(self, subject: str, rules: Collection[str]) -> bool:
-        """A receiver or an account that has left the file does not fail any more."""
+        """A receiver, an account or a plugin that has left the file does not fail any more."""
         del rules
         owners = [subject.removeprefix(owned) for owned in _OWNED if subject.startswith(owned)]
         return not owners or owners[0] in self.names

@@ -156,10 +156,11 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
 
 
 class Blind(Struct, frozen=True):
-    """A rule without a number that it should have."""
+    """A rule without a number that it should have. weight: grows with each poll without one, falls with each other."""
 
     since: float
     why: str
+    weight: int = 1
 
 
 class Event(Struct, frozen=True):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -272,6 +272,8 @@ class Rule(BaseModel):
     """An account without a rule of this kind gets one with its defaults."""
     SEES_OUTAGE: ClassVar[bool] = False
     """Asked also while the account can't be seen; other rules are left alone then."""
+    PLUGIN: ClassVar[str] = ""
+    """The plugin that it is from, set as that is loaded; "": a stock kind."""
     EXAMPLE: ClassVar[str] = ""
     """A `[[rules]]` entry of this kind that makes sense, for `riskbot rules kinds` and `new`."""
     DANGER: ClassVar[bool] = True
@@ -314,8 +316,8 @@ class Rule(BaseModel):
     )
     enabled: bool = Field(True, description="false: off; what it had open is closed.")
 
-    def __init_subclass__(cls, kind: str = "", worse: Worse | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, kind: str = "", worse: Worse | None = None) -> None:
+        super().__init_subclass__()
         cls.KIND = kind or cls.KIND
         if worse:
             cls.WORSE = worse
@@ -448,6 +450,7 @@ class Measured(Struct, frozen=True):
     """A rule's answer. readings: usable ones, each subject once. missing: why something could not be read, or "".
 
     complete: False if the rule failed on the way, so that a subject without a reading is unknown, not gone.
+    failed: it did: it raised, or gave what is no reading.
     calm: no reading reaches even the mildest tier; False: not known.
     """
 
@@ -455,6 +458,14 @@ class Measured(Struct, frozen=True):
     missing: str = ""
     complete: bool = True
     calm: bool = False
+    failed: bool = False
+
+
+MOST_READINGS = 10_000
+"""Of one rule in one poll. More are nonsense, and would fill the memory."""
+_LONGEST_SUBJECT, _LONGEST_NOTE = 100, 1000
+_MOST_LINES, _LONGEST_LINE = 50, 1000
+"""Lines of a message that a rule writes, and characters of each. The rest is cut."""
 
 
 def measure(rule: Rule, view: View) -> Measured:
@@ -464,7 +475,9 @@ def measure(rule: Rule, view: View) -> Measured:
     ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
     met, mildest = ladder.met, ladder.rungs[0].enter
     try:
-        for reading in rule.readings(view):
+        for count, reading in enumerate(rule.readings(view)):
+            if count >= MOST_READINGS:
+                raise ValueError(f"gave more than {MOST_READINGS:,} readings")  # noqa: TRY301
             if not _plain(reading):
                 reading = _checked(reading)  # noqa: PLW2901 - made exact
                 if reading.is_missing and rule.covers(reading.ccy):
@@ -478,8 +491,16 @@ def measure(rule: Rule, view: View) -> Measured:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
-        return Measured(tuple(readings.values()), _blame(error), complete=False)
+        return Measured(tuple(readings.values()), _blame(error, rule.readings), complete=False, failed=True)
     return Measured(tuple(readings.values()), missing, calm=calm)
+
+
+def keeps(rule: Rule, subject: str, rules: Collection[str]) -> bool:
+    """`rule.keeps`. Where that fails the alert is kept: a plugin's mistake ends none."""
+    try:
+        return bool(rule.keeps(subject, rules))
+    except (Exception, SystemExit):  # noqa: BLE001 - a plugin may raise anything
+        return True
 
 
 def _plain(reading: Any) -> bool:
@@ -490,6 +511,8 @@ def _plain(reading: Any) -> bool:
         and reading.value.is_finite()
         and type(reading.ccy) is str
         and type(reading.note) is str
+        and len(reading.ccy) <= _LONGEST_SUBJECT
+        and len(reading.note) <= _LONGEST_NOTE
     )
 
 
@@ -502,6 +525,8 @@ def _checked(reading: Any) -> Reading:
         raise TypeError(f"gave a {type(reading).__name__} where a Reading is due")
     if type(reading.ccy) is not str or type(reading.note) is not str:
         raise TypeError("gave a reading whose ccy or note is no text")
+    if len(reading.ccy) > _LONGEST_SUBJECT or len(reading.note) > _LONGEST_NOTE:
+        raise ValueError(f"gave a reading whose ccy or note is longer than {_LONGEST_SUBJECT} or {_LONGEST_NOTE} signs")
     value: object = reading.value
     if type(value) is Decimal and (value.is_finite() or value.is_qnan()):
         return reading
@@ -512,12 +537,15 @@ def _checked(reading: Any) -> Reading:
     raise ValueError(f"gave a reading of {type(value).__name__} {value!s:.20}")
 
 
-def _blame(error: BaseException) -> str:
-    """What was raised and by which line, for people."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
+def _blame(error: BaseException, method: Callable[..., Any]) -> str:
+    """What was raised, for people, and by which line of the file where the method stands; else, where that begins."""
+    code = getattr(method, "__code__", _blame.__code__)
+    line, frame = code.co_firstlineno, error.__traceback__
+    while frame:
+        if frame.tb_frame.f_code.co_filename == code.co_filename:
+            line = frame.tb_lineno
         frame = frame.tb_next
-    where = f" ({frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno})" if frame else ""
+    where = f" ({code.co_filename.rpartition('/')[2]}:{line})"
     try:
         words = f"{error!s:.120}"
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
@@ -554,10 +582,12 @@ def _own_words(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
     """As its kind says it. A rule that fails at its words is told in plain ones."""
     try:
         lines = rule.explain(view, event)
-        said = [lines] if isinstance(lines, str) else [str(line) for line in lines]
-        return str(rule.say(event)), said
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        return Rule.say(rule, event), [_blame(error)]
+        said = [lines] if isinstance(lines, str) else islice(lines, _MOST_LINES)
+        return str(rule.say(event))[:_LONGEST_LINE], [str(line)[:_LONGEST_LINE] for line in said]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
+        return Rule.say(rule, event), [_blame(error, rule.explain)]
 
 
 def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:
@@ -577,8 +607,8 @@ def _unseen(view: View, event: Event) -> list[str]:
 class Asker:
     """Asks all rules of one account, and keeps an answer as long as what it was made of has not moved."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._asked = [_Asked(rule) for rule in rules]
+    def __init__(self, rules: Iterable[Rule], ask: Callable[[Rule, View], Measured] = measure) -> None:
+        self._ask, self._asked = ask, [_Asked(rule, ask) for rule in rules]
         self._before: snapshot.Snapshot | None = None
         self._info: AccountInfo | None = None
 
@@ -586,7 +616,9 @@ class Asker:
         """The answers by rule. During an outage only of the rules that see one."""
         if view.outage:
             # What they do not mention now is unknown, not gone.
-            answers = ((asked.rule.name, measure(asked.rule, view)) for asked in self._asked if asked.rule.SEES_OUTAGE)
+            answers = (
+                (asked.rule.name, self._ask(asked.rule, view)) for asked in self._asked if asked.rule.SEES_OUTAGE
+            )
             return {name: replace(answer, complete=False) for name, answer in answers}
         moved = _Moved(self._before if view.info is self._info else None, view.snapshot)
         self._before, self._info = view.snapshot, view.info
@@ -596,9 +628,10 @@ class Asker:
 class _Asked:
     """One rule and its last answer, which stands while its columns have not moved and its windows are still."""
 
-    __slots__ = ("columns", "last", "rule", "settled", "wants")
+    __slots__ = ("ask", "columns", "last", "rule", "settled", "wants")
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, ask: Callable[[Rule, View], Measured]) -> None:
+        self.ask = ask
         self.rule, self.columns, self.wants = rule, _columns(rule), rule._wants  # noqa: SLF001 - asked at load
         self.last = Measured()
         self.settled = False
@@ -606,9 +639,9 @@ class _Asked:
 
     def answer(self, view: View, moved: _Moved) -> Measured:
         if self.columns is None:
-            return measure(self.rule, view)
-        if not self.settled or moved.any(self.columns) or not self._still(view):
-            self.last, self.settled = measure(self.rule, view), self._still(view)
+            return self.ask(self.rule, view)
+        if not self.settled or self.last.failed or moved.any(self.columns) or not self._still(view):
+            self.last, self.settled = self.ask(self.rule, view), self._still(view)
         return self.last
 
     def _still(self, view: View) -> bool:

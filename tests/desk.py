@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from riskbot import plugins
@@ -14,6 +15,7 @@ from riskbot.rules import Rule
 from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
 from riskbot.service.judge import Judge
+from riskbot.service.minder import Minder
 from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.source import SourceError
@@ -77,12 +79,14 @@ class Market:
 class Desk:
     """A watch on its own, and what it wrote."""
 
-    def __init__(self, *rules: Rule, store: Any = None) -> None:
+    def __init__(self, *rules: Rule, store: Any = None, stopwatch: Callable[[], float] | None = None) -> None:
         self.hands, self.market, self.problems = Hands(), Market(), Problems()
+        self.minder = Minder(self.hands.clock, self.problems, stopwatch or (lambda: self.hands.monotonic))
         self.store = store or MemoryStore()
         self.woken: list[str] = []
         self.judge = Judge("main", rules or (RATIO, DEBT, BLIND), [Receiver("phone")], self.store, self.woken.append)
-        self.watch = Watch(self.judge, self.market, self.hands.clock, self.problems, 1.0)
+        self.judge._compose, self.judge._heard = self.minder.compose, self.minder.heard
+        self.watch = Watch(self.judge, self.market, self.hands.clock, self.problems, 1.0, self.minder.ask)
 
     async def load(self) -> Desk:
         await self.watch.load(self.store)

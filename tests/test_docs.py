@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,8 +48,13 @@ def test_every_toml_block_of_the_readme_loads(block: str, tmp_path: Path) -> Non
         assert parse_scenario(block).at(0).account["mgnRatio"]
         return
     account = ACCOUNT.partition("[receivers")[0] if "[receivers." in block else ACCOUNT
-    path.write_text(block if "[[accounts]]" in block else block + account if "include" in block else account + block)
-    config = settings.load(path, KINDS, ENV)
+    top, _, rest = block.partition("\n\n") if block.startswith("plugins") else ("", "", block)
+    together = block + account if "include" in block else f"{top}\n{account}{rest}"
+    path.write_text(block if "[[accounts]]" in block else together)
+    shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
+    for copied in (tmp_path / "plugins", *(tmp_path / "plugins").glob("*.py")):
+        copied.chmod(copied.stat().st_mode & ~0o022)  # whatever the umask of the checkout was
+    config = settings.load(path, plugins.load(settings.find_plugins(path, ENV)).kinds, ENV)
     assert len(config.rules) == block.count("[[rules]]") + sum(kind not in block for kind in ("blind", "key_safety"))
 
 

@@ -374,13 +374,27 @@ def test_an_event_says_what_was_read() -> None:
 def test_since_when_a_rule_is_blind_is_kept_from_the_first_miss_to_the_first_number() -> None:
     feed = Feed(twap())
     feed.play("0 miss*5")
-    assert feed.alerts.blind == {"twap": Blind(START + 1, "USDT absent")}
+    assert feed.alerts.blind == {"twap": Blind(START + 1, "USDT absent", 5)}
+    feed.play("miss*5")
     before = feed.alerts
     feed.play("miss fail down*50")
     assert feed.alerts is before
 
+    feed.play("0*2")
+    assert feed.alerts.blind == {"twap": Blind(START + 1, "USDT absent", 3)}
     feed.play("0")
     assert feed.alerts.blind == {}
+
+
+@pytest.mark.parametrize(("feed", "blind"), [("miss*9 0", True), ("miss*5 0", True), ("miss 0", False)])
+def test_a_rule_that_fails_nearly_always_is_blind_all_the_time(feed: str, blind: bool) -> None:
+    rule = Feed(twap())
+    for _ in range(10):
+        rule.play(feed)
+
+    assert ("twap" in rule.alerts.blind) is blind
+    if blind:
+        assert rule.alerts.blind["twap"].since == START
 
 
 def test_a_number_that_does_not_apply_is_not_blindness() -> None:
@@ -396,7 +410,7 @@ def test_blindness_of_one_rule_leaves_the_others_alone() -> None:
 
     two = engine.step("main", rules, one.alerts, {"twap": Measured(), "ratio": Measured((), "z")}, 6.0)
 
-    assert two.alerts.blind == {"ratio": Blind(5.0, "y")}
+    assert two.alerts.blind == {"ratio": Blind(5.0, "y", 2)}
 
 
 # ---------------------------------------------------------------- fitting memory to the rules

@@ -73,7 +73,9 @@ def test_it_is_a_schema_of_the_draft_that_editors_know() -> None:
     assert "x-type" not in str(SCHEMA)
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, *(block for block in BLOCKS if "[coins" not in block)])
+@pytest.mark.parametrize(
+    "text", [EXAMPLE, *(block for block in BLOCKS if "[coins" not in block and "plugins =" not in block)]
+)
 def test_what_is_right_passes(text: str) -> None:
     assert [error.message for error in VALIDATOR.iter_errors(tomllib.loads(text))] == []
 

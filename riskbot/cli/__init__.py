@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ COMMANDS = {
     "silence": "Hide alerts of some rules for a while; list and end that.",
     "history": "Show past alerts and what became of their messages.",
     "outbox": "Show messages that wait or were given up; send again, drop.",
+    "plugins": "Show the plugins and what they offer; begin a new one.",
     "rules": "Show what kinds of rules there are; write one to begin with.",
     "fields": "Show the fields of OKX that rules can name.",
     "schema": "Write the JSON Schema of the rules file, for editors.",
@@ -38,12 +40,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
         if cmd_name not in COMMANDS:
-            return None
+            return _of_plugins().get(cmd_name)
         command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS:
+        if args and args[0] not in COMMANDS and args[0] not in _of_plugins():
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
@@ -52,6 +54,13 @@ class _Commands(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _of_plugins() -> Mapping[str, click.Command]:
+    """The commands of plugins: of those in the rules.toml that lies here, and of installed packages."""
+    from riskbot.cli.common import plugins_here  # noqa: PLC0415 - needed for no command of riskbot's own
+
+    return plugins_here().commands
 
 
 @click.group(cls=_Commands, epilog="Exit codes: 0 well, 1 failed, 2 usage or configuration.")

@@ -129,7 +129,7 @@ def _word(told: Told, rows: list[tuple[str, Message]]) -> dict[str, Any]:
 def _foresee(path: Path, rows: list[dict[str, Any]], alerts: dict[str, Alerts]) -> None:
     """When the next tier is told, should its value stay; known where the file has the rule that judged it last."""
     waiting = [(row, alert) for row in rows if (alert := _of(row, alerts)) and _rising(alert)]
-    rules = stored.rules_in(stored.document(path)) if waiting else {}
+    rules = stored.rules_in(path) if waiting else {}
     for row, alert in waiting:
         rule = rules.get(row["rule"])
         if rule and rule._ladder.mark == alert.mark:  # noqa: SLF001 - compiled at load, for us

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from riskbot.plugins import Plugins
     from riskbot.rules import Rule
     from riskbot.settings import Config
 
@@ -43,20 +44,61 @@ def mistakes_told() -> Iterator[None]:
 
 def load(path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[str], None] | None = None) -> Config:
     """The rules file, or its mistakes and exit code 2. Warnings go to stderr. See `settings.load`."""
-    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+    return load_all(path, env, check_url)[0]
 
+
+def load_all(
+    path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[str], None] | None = None
+) -> tuple[Config, Plugins]:
+    """The same, and its plugins. A broken one is a warning; a rule that needs it is a mistake."""
     with mistakes_told():
-        config = settings.load(path, plugins.kinds(plugins.manager()), env, check_url)
+        found = load_plugins(path, env)
+        for trouble in found.troubles:
+            click.echo(f"warning: {trouble}", err=True)
+        config = understand(path, found, env, check_url)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
-    return config
+    return config, found
+
+
+def load_plugins(path: Path, env: Mapping[str, str] | None = None) -> Plugins:
+    """The plugins of a rules file, and of installed packages. Raises ConfigError."""
+    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+
+    return plugins.load(settings.find_plugins(path, env))
+
+
+def understand(
+    path: Path,
+    found: Plugins,
+    env: Mapping[str, str] | None = None,
+    check_url: Callable[[str], None] | None = None,
+) -> Config:
+    """A rules file by the words that its plugins know. Raises ConfigError."""
+    from riskbot import settings  # noqa: PLC0415 - pydantic is not needed for --help
+
+    def check(url: str) -> None:
+        from riskbot.service.strangers import notifier  # noqa: PLC0415 - see above
+
+        if notifier(url, found.notifiers) is None and check_url is not None:
+            check_url(url)
+
+    return settings.load(path, found.kinds, env, check if check_url else None, found.sources)
+
+
+def plugins_here() -> Plugins:
+    """Those of the rules.toml in this folder, and of installed packages."""
+    from riskbot import plugins, settings  # noqa: PLC0415 - see `load_plugins`
+
+    try:
+        return load_plugins(Path("rules.toml"))
+    except settings.ConfigError:
+        return plugins.load()
 
 
 def known_kinds() -> dict[str, type[Rule]]:
-    """Every kind of rule by its name."""
-    from riskbot import plugins  # noqa: PLC0415 - see `load`
-
-    return plugins.kinds(plugins.manager())
+    """Every kind of rule by its name, those of `plugins_here` too."""
+    return dict(plugins_here().kinds)
 
 
 def secrets(config: Config) -> list[str]:
@@ -68,8 +110,23 @@ def secrets(config: Config) -> list[str]:
         for account in config.accounts
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
+    options = [word for account in config.accounts for word in _texts(account.options)]
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
-    return [*keys, *urls, *(part for url in urls for part in secrets_of(url) if _looks_secret(part))]
+    return [
+        *keys,
+        *filter(_looks_secret, options),
+        *urls,
+        *(part for url in urls for part in secrets_of(url) if _looks_secret(part)),
+    ]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in the options of a plugin's source: riskbot can't know which of them are secrets."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _looks_secret(part: str) -> bool:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, console, fail, load
+from riskbot.cli.common import STYLES, console, fail, load_all
 
 if TYPE_CHECKING:
     from aiohttp import web
     from rich.console import RenderableType
 
+    from riskbot.plugins import Plugins
     from riskbot.service import Service
     from riskbot.settings import Config
     from riskbot.simulator import Simulator
@@ -99,10 +100,10 @@ async def _play(path: Path, scenario: str, folder: Path) -> Stage:
     async with AsyncExitStack() as stack:
         exchange = await stack.enter_async_context(simulator.Simulator([account], speed=SPEED))
         sink = await _sink(stack, stage)
-        config = _config(path, folder, sink)
+        config, found = _config(path, folder, sink)
         store = await wiring.store(config.db)
         stack.push_async_callback(store.close)
-        service = await _service(stack, config, exchange, store)
+        service = await _service(stack, config, found, exchange, store)
         stop = asyncio.Event()
         stage.out.print(_opening(story.title, SPEED))
         exchange.seek(0)
@@ -119,18 +120,20 @@ async def _play(path: Path, scenario: str, folder: Path) -> Stage:
     return stage
 
 
-def _config(path: Path, folder: Path, sink: str) -> Config:
-    """The rules as they are, with this machine's exchange and receiver in place of the real ones."""
+def _config(path: Path, folder: Path, sink: str) -> tuple[Config, Plugins]:
+    """The rules and plugins as they are, with this machine's exchange and receiver in place of the real ones."""
     env = {
         **dict.fromkeys(("OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE"), "demo"),
         **os.environ,
         "RISKBOT_PHONE": sink,
         "STATE_DIRECTORY": str(folder),
     }
-    return load(path, env)
+    return load_all(path, env)
 
 
-async def _service(stack: AsyncExitStack, config: Config, exchange: Simulator, store: SurvivingStore) -> Service:
+async def _service(
+    stack: AsyncExitStack, config: Config, found: Plugins, exchange: Simulator, store: SurvivingStore
+) -> Service:
     """The real watch, living as fast as the crash."""
     from msgspec.structs import replace  # noqa: PLC0415 - see cli/__init__.py
     from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
@@ -139,14 +142,15 @@ async def _service(stack: AsyncExitStack, config: Config, exchange: Simulator, s
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.clock import Clock  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import OKX  # noqa: PLC0415 - see cli/__init__.py
 
-    keys = {"api_key": SecretStr("demo-key"), "api_secret": SecretStr("demo-secret")}
+    keys = {"source": OKX, "api_key": SecretStr("demo-key"), "api_secret": SecretStr("demo-secret")}
     account = config.accounts[0].model_copy(
         update={**keys, "passphrase": SecretStr("demo-passphrase"), "base_url": exchange.url, "poll_every": POLL_EVERY}
     )
     shared = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     stack.push_async_callback(shared.close)
-    bundle = wiring.bundle(replace(config, accounts=(account,)), shared)
+    bundle = wiring.bundle(replace(config, accounts=(account,)), shared, found)
     ready = {receiver.name: bundle.notifier(receiver.name) for receiver in bundle.receivers}
     await asyncio.gather(*ready.values())  # what takes a second in life would take half a minute of the story
     return Service(replace(bundle, notifier=ready.__getitem__), store, Clock(speed=SPEED))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, fail, json_option, load
+from riskbot.cli.common import config_option, console, fail, json_option, load_all
 
 if TYPE_CHECKING:
     from riskbot.engine import Step
@@ -38,9 +38,9 @@ def command(path: Path, *, only_plan: bool, as_json: bool) -> None:
     from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store.outbox import WAITING  # noqa: PLC0415 - see cli/__init__.py
 
-    config = load(path, check_url=check_url)
+    config, found = load_all(path, check_url=check_url)
     seen = stored.look_into(config.db, WAITING)
-    plan = _plan(config, seen)
+    plan = _plan(config, found.names(), seen)
     if as_json:
         click.echo(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
@@ -66,11 +66,11 @@ def _send(pid: int, path: Path, *, quiet: bool) -> None:
 # What it would do.
 
 
-def _plan(config: Config, seen: Look) -> dict[str, Any]:
+def _plan(config: Config, plugins: list[str], seen: Look) -> dict[str, Any]:
     """Everything, computed as riskbot itself does it."""
     found: dict[str, Any] = {"closed": [], "renamed": [], "rejudged": [], "told": []}
     for account, alerts in _remembered(config, seen).items():
-        rules = _rules_of(account, config)
+        rules = _rules_of(account, config, plugins)
         step = _adopted(account, rules, alerts)
         found["closed"] += [_closed(event) for event in step.events]
         found["renamed"] += _renamed(account, rules, alerts, step.alerts)
@@ -86,14 +86,14 @@ def _remembered(config: Config, seen: Look) -> dict[str, Alerts]:
     return {**{account.name: Alerts() for account in config.accounts}, **seen.alerts}
 
 
-def _rules_of(account: str, config: Config) -> list[Rule]:
+def _rules_of(account: str, config: Config, plugins: list[str]) -> list[Rule]:
     """Those in force for it; for riskbot itself its own, for an account that the file has no more, none."""
     from riskbot.service.selfwatch import health  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import SELF  # noqa: PLC0415 - see cli/__init__.py
 
     names = [a.name for a in config.accounts]
     if account == SELF:
-        return [health(config.receivers, names)]
+        return [health(config.receivers, names, plugins)]
     return [rule for rule in config.rules if account in names and rule.watches(account)]
 
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from riskbot.cli.common import config_option, fail, load, log_to_stderr, secrets
+from riskbot.cli.common import config_option, fail, load, load_all, load_plugins, log_to_stderr, secrets, understand
 
 if TYPE_CHECKING:
+    from riskbot.plugins import Plugins
     from riskbot.redact import Redactor
+    from riskbot.service import Bundle
     from riskbot.settings import Config
 
 log = logging.getLogger("riskbot")
@@ -40,12 +42,12 @@ def command(path: Path) -> None:
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
 
     used = Stamps(path)()
-    config = load(path)
+    config, found = load_all(path)
     redactor = Redactor(secrets(config))
     log_to_stderr(lambda layout: RedactingFormatter(redactor, layout))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(watch(config, path, redactor, used))
+            runner.run(watch(config, found, path, redactor, used))
     except BadUrl as error:  # found while it loaded beside the first polls; now all of them, with their lines
         load(path, check_url=check_url)
         fail(f"{path}: {error}", 2)
@@ -71,8 +73,8 @@ def _end(stop: asyncio.Event) -> None:
     last.start()
 
 
-async def watch(config: Config, path: Path, redactor: Redactor, used: object = None) -> None:
-    """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file: go on by the new one."""
+async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor, used: object = None) -> None:
+    """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file, a plugin's too: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
@@ -86,8 +88,13 @@ async def watch(config: Config, path: Path, redactor: Redactor, used: object = N
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:
-        service = Service(wiring.bundle(config, exchange), store)
-        reloader = Reloader(path, lambda: wiring.bundle(reread(path, config.db, redactor), exchange), service, used)
+        service = Service(wiring.bundle(config, exchange, found), store)
+
+        def read() -> Bundle:
+            config_now, found_now = reread(path, config.db, redactor, service.bundle.plugins)
+            return wiring.bundle(config_now, exchange, found_now)
+
+        reloader = Reloader(path, read, service, used)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
         await service.run(stop, reloader.run())
@@ -97,12 +104,18 @@ async def watch(config: Config, path: Path, redactor: Redactor, used: object = N
         await store.close()
 
 
-def reread(path: Path, db: Path, redactor: Redactor) -> Config:
-    """The rules file as it is now, its receivers tried too. Raises ConfigError."""
-    from riskbot import plugins, settings  # noqa: PLC0415 - see cli/__init__.py
+def reread(path: Path, db: Path, redactor: Redactor, before: Plugins) -> tuple[Config, Plugins]:
+    """The rules file and its plugins as they are now, the receivers tried too. Raises ConfigError.
+
+    A plugin that is wrong in another way than `before` is a mistake here, as one more line of the file.
+    """
+    from riskbot import settings  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
 
-    config = settings.load(path, plugins.kinds(plugins.manager()), check_url=check_url)
+    found = load_plugins(path)
+    if new := [trouble for trouble in found.troubles if trouble not in before.troubles]:
+        raise settings.ConfigError([settings.Problem(trouble.where, trouble.why) for trouble in new])
+    config = understand(path, found, check_url=check_url)
     if config.db != db:
         raise settings.ConfigError(
             [settings.Problem(str(path), "store.path can't change while riskbot runs: restart it")]
@@ -110,4 +123,4 @@ def reread(path: Path, db: Path, redactor: Redactor) -> Config:
     redactor.add(*secrets(config))
     for warning in config.warnings:
         log.warning("%s", warning)
-    return config
+    return config, found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, console, fail, mistakes_told
+from riskbot.cli.common import STYLES, console, fail, load_plugins, mistakes_told
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -152,13 +152,16 @@ def add_labels(rows: Iterable[dict[str, Any]], path: Path) -> None:
         row["labels"] = labels.get(row["rule"], {})
 
 
-def rules_in(file: dict[str, Any]) -> dict[str, Rule]:
+def rules_in(path: Path) -> dict[str, Rule]:
     """The rules of a file, by name; without those that are wrong."""
-    from riskbot import plugins  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.model import tables  # noqa: PLC0415 - see cli/__init__.py
 
-    kinds = plugins.kinds(plugins.manager())
-    entries = [entry for _, entry in tables(file, "rules") if entry.get("kind") in kinds]
+    try:
+        kinds = load_plugins(path).kinds
+    except ConfigError:  # whoever needs the file whole says so
+        return {}
+    entries = [entry for _, entry in tables(document(path), "rules") if entry.get("kind") in kinds]
     found = [_valid(kinds[entry["kind"]], entry) for entry in entries]
     return {rule.name: rule for rule in found if rule is not None}
 

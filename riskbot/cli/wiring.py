@@ -10,14 +10,18 @@ from riskbot.builtin.apprise import AppriseNotifier, BadUrl
 from riskbot.builtin.okx import HOSTS, Credentials, Exchange, OkxSource
 from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
-from riskbot.service import Bundle
-from riskbot.settings import AccountSettings, Config, ReceiverSettings
+from riskbot.plugins import Plugins
+from riskbot.service import Bundle, strangers
+from riskbot.settings import OKX, AccountSettings, Config, ReceiverSettings
+from riskbot.source import Source
 from riskbot.store import Unavailable
 from riskbot.store.sqlite import SqliteStore
 from riskbot.store.surviving import SurvivingStore
 
+NO_PLUGINS = Plugins()
 
-def bundle(config: Config, exchange: Exchange) -> Bundle:
+
+def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> Bundle:
     """All that the service needs of a rules file; its sources share one session."""
     settings = config.receivers
     return Bundle(
@@ -25,15 +29,18 @@ def bundle(config: Config, exchange: Exchange) -> Bundle:
         config.rules,
         tuple(receiver(name, settings[name]) for name in settings),
         {name: settings[name].url for name in settings},
-        partial(source, exchange=exchange),
+        partial(source, exchange=exchange, found=found),
         lambda name: asyncio.create_task(
-            notifier(name, settings[name].url.get_secret_value()), name=f"notifier {name}"
+            notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
         ),
+        found,
     )
 
 
-def source(account: AccountSettings, exchange: Exchange) -> OkxSource:
+def source(account: AccountSettings, exchange: Exchange, found: Plugins) -> Source:
     """The source of one account."""
+    if account.source != OKX:
+        return strangers.source(account, found.sources[account.source])
     credentials = Credentials(account.api_key, account.api_secret, account.passphrase)
     base_url = account.base_url or HOSTS[account.region]
     return OkxSource(exchange, base_url, credentials, demo=account.demo, ccys=account.ccy)
@@ -44,14 +51,16 @@ def receiver(name: str, settings: ReceiverSettings) -> Receiver:
     return Receiver(name, settings.severity, settings.fallback, settings.fallback_after, settings.per_minute)
 
 
-async def notifier(name: str, url: str) -> Notifier:
-    """Made in a thread: Apprise takes most of a second to load, and polls go first.
+async def notifier(name: str, url: str, found: Plugins) -> Notifier:
+    """A plugin's, if one has that scheme; else Apprise's, made in a thread: it takes most of a second to load.
 
     Raises BadUrl, with the receiver's name, if its URL is of no use.
     """
     try:
+        if own := strangers.notifier(url, found.notifiers):
+            return own
         return await asyncio.to_thread(AppriseNotifier, url)
-    except BadUrl as error:
+    except ValueError as error:
         raise BadUrl(f"receivers.{name}.url: {error}") from None
 
 

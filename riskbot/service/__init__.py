@@ -23,12 +23,14 @@ from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Health, Problems
 from riskbot.model import Severity
 from riskbot.notify import Notifier
+from riskbot.plugins import Plugins
 from riskbot.rules import Rule
 from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
+from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.watch import Watch, about_watch
@@ -62,6 +64,7 @@ class Bundle(Struct, frozen=True):
 
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
+    plugins: what they offer while riskbot watches, and what is wrong with them.
     """
 
     accounts: tuple[Account, ...]
@@ -70,6 +73,7 @@ class Bundle(Struct, frozen=True):
     addresses: Mapping[str, object]
     source: Callable[[Account], Source]
     notifier: Callable[[str], Awaitable[Notifier]]
+    plugins: Plugins = Plugins()
 
 
 class Service:
@@ -91,8 +95,12 @@ class Service:
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._left: dict[str, str] = {}
         self._hush = Hush(store)
+        self._minder = Minder(self.clock, self.problems)
+        self._minder.use(bundle.plugins)
         self._self_judge = self._judge(SELF, [_health(bundle)])
-        self._self_watch = SelfWatch(self._self_judge, store, self.clock, self.problems, self._hush, self._exposed)
+        self._self_watch = SelfWatch(
+            self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
+        )
         self._journal = Journal(self.watches, store, self.clock)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
@@ -125,6 +133,7 @@ class Service:
         """
         ready = await self._made_notifiers(bundle)
         old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
+        self._minder.use(bundle.plugins)
         await self._journal.write()  # new windows are filled from there
         await self._hire(bundle.receivers)
         kept = [account.name for account in bundle.accounts if account in old.accounts]
@@ -145,12 +154,15 @@ class Service:
 
     def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
         receivers, store = self.bundle.receivers, self._store
-        return Judge(account, rules, receivers, store, self._wake, self._failing, self._hush.at)
+        minder = self._minder
+        return Judge(
+            account, rules, receivers, store, self._wake, self._failing, self._hush.at, minder.compose, minder.heard
+        )
 
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
         judge = self._judge(account.name, bundle.rules)
-        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every)
+        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._minder.ask)
         await watch.load(self._store)
         self.watches[account.name] = watch
 
@@ -296,4 +308,4 @@ class Service:
 
 
 def _health(bundle: Bundle) -> Health:
-    return health([r.name for r in bundle.receivers], [a.name for a in bundle.accounts])
+    return health([r.name for r in bundle.receivers], [a.name for a in bundle.accounts], bundle.plugins.names())

@@ -24,6 +24,10 @@ def uptime() -> float:
     return time.clock_gettime(_NEVER_SET)
 
 
+stopwatch = time.monotonic
+"""Seconds, to measure how long something takes. It stands still while the machine is suspended."""
+
+
 class Step(Struct, frozen=True):
     """The machine's clock was set. at: the moment, as `now()` has it. seconds: how far: ahead, or back (negative)."""
 

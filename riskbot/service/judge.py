@@ -26,6 +26,10 @@ Failing = Mapping[str, str]
 """Receivers that can't be reached by now, and why."""
 
 
+Compose = Callable[[Rule | None, View, Event], tuple[str, list[str]]]
+"""Gives the headline and the lines of a message about a rule's alert; None: the rule is gone."""
+
+
 class Judge:
     """One account's alerts: judges what was measured, plans the messages, commits both. Calls must not overlap."""
 
@@ -38,13 +42,17 @@ class Judge:
         wake: Callable[[str], None],
         failing: Callable[[float], Failing] = lambda _: {},
         quiet: Callable[[float], Quiet] = lambda _: LOUD,
+        compose: Compose = tell,
+        heard: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        """heard: told of each change that is committed."""
         self.account = account
         self.lock = asyncio.Lock()
         """To be held from asking the rules until their answers are committed: a reload must not come between."""
         self.alerts = Alerts()
         self.rules: tuple[Rule, ...] = ()
         self._store, self._wake, self._failing, self._quiet = store, wake, failing, quiet
+        self._compose, self._heard = compose, heard
         self._stand_in = frozenset[str]()
         self._silences: tuple[Silence, ...] = ()
         self._rev = 0
@@ -152,7 +160,7 @@ class Judge:
         if told := (*events, *more):
 
             def compose(event: Event) -> tuple[str, list[str]]:
-                return tell(self._by_name.get(event.rule), view, event)
+                return self._compose(self._by_name.get(event.rule), view, event)
 
             planned = delivery.plan(alerts, told, self._by_name, self._receivers, compose, failing, quiet)
         if planned.alerts is not self.alerts or force:
@@ -165,3 +173,5 @@ class Judge:
         self.alerts = planned.alerts
         for message in planned.messages:
             self._wake(message.receiver)
+        for event in events:
+            self._heard(event)

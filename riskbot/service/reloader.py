@@ -20,7 +20,7 @@ LOOK_EVERY = 2.0
 
 
 class Reloader:
-    """Reads the rules file anew when it, or one that it includes, has changed or somebody asks (SIGHUP).
+    """Reads the rules file anew when it, one that it includes, or a plugin has changed or somebody asks (SIGHUP).
 
     It hands them to the service whole.
 

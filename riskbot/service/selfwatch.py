@@ -37,9 +37,10 @@ class SelfWatch:
         problems: Problems,
         hush: Hush | None = None,
         exposed: Callable[[], bool] = lambda: False,
+        look: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """exposed: does any account owe, or is any alert open?"""
-        self._exposed = exposed
+        """exposed: does any account owe, or is any alert open? look: called at each tick, before it is judged."""
+        self._exposed, self._look = exposed, look
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
         self._hush = hush or Hush(store)
         self._looked = 0.0
@@ -72,6 +73,7 @@ class SelfWatch:
         else:
             self._problems.clear(self.STORE)
         self._mind_time(now)
+        self._look(now)
         async with self._judge.lock:
             self._say_news()
             measured = {rule.name: self._problems.measured(now) for rule in self._judge.rules}
@@ -108,6 +110,6 @@ class SelfWatch:
         return View(SELF, now, Snapshot({"details": []}), History(), alerts=self._judge.alerts)
 
 
-def health(receivers: Iterable[str], accounts: Iterable[str]) -> Health:
-    """The rule that judges riskbot itself: about these receivers and accounts."""
-    return Health.model_validate({"name": "health", "kind": "health", "names": (*receivers, *accounts)})
+def health(receivers: Iterable[str], accounts: Iterable[str], plugins: Iterable[str] = ()) -> Health:
+    """The rule that judges riskbot itself: about these receivers, accounts and plugins."""
+    return Health.model_validate({"name": "health", "kind": "health", "names": (*receivers, *accounts, *plugins)})

@@ -17,7 +17,7 @@ from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
-from riskbot.rules import Asker, Rule
+from riskbot.rules import Asker, Measured, Rule, measure
 from riskbot.service.clock import Clock
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
@@ -49,13 +49,16 @@ class Watch:
         clock: Clock,
         problems: Problems,
         poll_every: float,
+        ask: Callable[[Rule, View], Measured] = measure,
     ) -> None:
+        """ask: how a rule is asked."""
         self.account = judge.account
         self.poll_every = poll_every
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
+        self._how = ask
         self._part = about_watch(judge.account)
         self._max_gap = max(10.0, 10 * poll_every)
         self.history = History()
@@ -83,7 +86,7 @@ class Watch:
 
     def _take_rules(self) -> None:
         rules = self._judge.rules
-        self._ask = Asker(rules)
+        self._ask = Asker(rules, self._how)
         self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
         eyes = [rule for rule in rules if rule.SEES_OUTAGE]
         self._harmless = frozenset(rule.name for rule in rules if not rule.DANGER)

@@ -15,8 +15,9 @@ file. No message repeats a value, unless it is nearly a word that riskbot knows.
 from __future__ import annotations
 
 from riskbot.settings.files import Stamps, document
-from riskbot.settings.loading import find_db, load
+from riskbot.settings.loading import find_db, find_plugins, load
 from riskbot.settings.model import (
+    OKX,
     SELF,
     AccountSettings,
     Config,
@@ -27,6 +28,7 @@ from riskbot.settings.model import (
 )
 
 __all__ = [
+    "OKX",
     "SELF",
     "AccountSettings",
     "Config",
@@ -37,5 +39,6 @@ __all__ = [
     "StoreSettings",
     "document",
     "find_db",
+    "find_plugins",
     "load",
 ]

@@ -20,7 +20,7 @@ def open_secrets(path: Path, document: dict[str, Any]) -> Iterator[Loc]:
         return
     for i, account in tables(document, "accounts"):
         for key in ("api_key", "api_secret", "passphrase"):
-            if not Secrets.refers(account[key]):
+            if key in account and not Secrets.refers(account[key]):
                 yield Loc(("accounts", i, key), _open_secret(path, key))
                 return
     for name, receiver in named(document, "receivers").items():

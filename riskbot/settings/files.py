@@ -150,9 +150,15 @@ def _misplaced(document: dict[str, Any]) -> Iterator[Loc]:
 # ---------------------------------------------------------------- which files
 
 
-def patterns(path: Path, document: dict[str, Any], env: Mapping[str, str]) -> list[str]:
+def _watched(path: Path, document: dict[str, Any], env: Mapping[str, str]) -> list[str]:
+    """The patterns of all files that it needs."""
+    folders = patterns(path, document, env, "plugins")
+    return [*patterns(path, document, env), *(f"{folder}/*.py" for folder in folders)]
+
+
+def patterns(path: Path, document: dict[str, Any], env: Mapping[str, str], key: str = "include") -> list[str]:
     """Those of `include` that can be looked for; what is wrong with others is told when the file is validated."""
-    filled = Secrets(path.parent, env).fill(_part(document, "include"))
+    filled = Secrets(path.parent, env).fill(_part(document, key))
     return [pattern for pattern in filled if pattern and isinstance(pattern, str)]
 
 
@@ -166,9 +172,10 @@ def matching(path: Path, pattern: str) -> list[Path]:
 
 
 class Stamps:
-    """Gives a stamp of the main file and all that it includes: another one when a file was changed, added or removed.
+    """Gives a stamp of the main file, all that it includes and its plugins.
 
-    What is included is looked up anew when the main file has changed, so a file that was refused counts as well.
+    It is another one when a file was changed, added or removed. What is included is looked up anew when the main file
+    has changed, so a file that was refused counts as well.
     """
 
     def __init__(self, path: Path) -> None:
@@ -182,7 +189,7 @@ class Stamps:
         if main != self._main:
             self._main = main
             with suppress(ConfigError):  # it is told what is wrong when it is read
-                self._patterns = patterns(self._path, Source(self._path).document, os.environ)
+                self._patterns = _watched(self._path, Source(self._path).document, os.environ)
         files = [self._path, *(file for pattern in self._patterns for file in matching(self._path, pattern))]
         return {file: _stamp(file) for file in files}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from riskbot.rules import Rule
 from riskbot.settings.doubts import open_secrets, unheard
 from riskbot.settings.files import Source, Sources
 from riskbot.settings.mistakes import explain, located, no_such
-from riskbot.settings.model import Config, ConfigError, File, Loc, StoreSettings, named, tables
+from riskbot.settings.model import OKX, Config, ConfigError, File, Loc, StoreSettings, named, tables
 from riskbot.settings.secrets import Secrets, home
 
 
@@ -23,11 +23,13 @@ def load(
     kinds: Mapping[str, type[Rule]],
     env: Mapping[str, str] | None = None,
     check_url: Callable[[str], None] | None = None,
+    offered: Collection[str] = (),
 ) -> Config:
     """Read and validate a rules file and those it includes. Raises ConfigError with every mistake in them.
 
     kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
     check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
+    offered: what an account's `source` may say besides okx.
     """
     env = os.environ if env is None else env
     sources = Sources(path, env)
@@ -36,6 +38,7 @@ def load(
     rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
     problems += [
         *_absent(filled),
+        *_bad_sources(filled, offered),
         *_doubles(filled, sources),
         *_strangers(filled),
         *_bad_fallbacks(filled),
@@ -58,12 +61,29 @@ def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:
     Raises ConfigError.
     """
     env = os.environ if env is None else env
-    source, secrets = Source(path), Secrets(path.parent, env)
-    filled = secrets.fill({key: value for key, value in source.document.items() if key == "store"})
+    return _db(path, _only("store", Source(path), env).store, env)
+
+
+def find_plugins(path: Path, env: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The folders with plugins of a rules file: they are needed to understand the rest of it. Raises ConfigError."""
+    source = Source(path)
+    words = _only("plugins", source, os.environ if env is None else env).plugins
+    folders = tuple(path.parent / home(folder) for folder in words)
+    absent = [i for i, folder in enumerate(folders) if not folder.is_dir()]
+    source.found += [Loc(("plugins", i), f"plugins: there is no folder {folders[i]}") for i in absent]
+    if absent:
+        raise ConfigError(source.told())
+    return folders
+
+
+def _only(section: str, source: Source, env: Mapping[str, str]) -> File:
+    """One section of a rules file, whatever is wrong with the others. Raises ConfigError."""
+    secrets = Secrets(source.path.parent, env)
+    filled = secrets.fill({key: value for key, value in source.document.items() if key == section})
     file = _sections(filled, secrets.problems)
     if secrets.problems or file is None:
-        raise ConfigError(located(path, source.text, secrets.problems))
-    return _db(path, file.store, env)
+        raise ConfigError(located(source.path, source.text, secrets.problems))
+    return file
 
 
 def _db(path: Path, store: StoreSettings, env: Mapping[str, str]) -> Path:
@@ -92,7 +112,7 @@ def _rule(i: int, entry: dict[str, Any], kinds: Mapping[str, type[Rule]], proble
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems += [Loc((*loc, *detail["loc"]), explain(detail, kind)) for detail in details]
-    except Exception as error:  # noqa: BLE001 - a plugin's kind may raise anything; its text may hold a value
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's kind may raise anything; its text may hold a value
         problems.append(Loc(loc, f'the kind "{word}" fails at these values: {type(error).__name__}'))
     return None
 
@@ -101,6 +121,18 @@ def _absent(document: dict[str, Any]) -> Iterator[Loc]:
     for section, example in (("accounts", "[[accounts]]"), ("receivers", "[receivers.phone]")):
         if not document.get(section):
             yield Loc((section,), f"no {section}: add at least one {example}")
+
+
+def _bad_sources(document: dict[str, Any], offered: Collection[str]) -> Iterator[Loc]:
+    """A source that nobody offers; OKX's without its keys."""
+    for i, account in tables(document, "accounts"):
+        word = account.get("source", OKX)
+        if word == OKX:
+            for key in ("api_key", "api_secret", "passphrase"):
+                if key not in account:
+                    yield Loc(("accounts", i, key), f'{key} is missing: write {key} = "…"')
+        elif isinstance(word, str) and word not in offered:
+            yield Loc(("accounts", i, "source"), no_such("source", word, [OKX, *offered]))
 
 
 def _doubles(document: dict[str, Any], sources: Sources) -> Iterator[Loc]:

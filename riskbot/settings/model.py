@@ -17,6 +17,11 @@ from riskbot.rules import Duration, Rule, TierName
 SELF = "riskbot"
 """The name under which riskbot tells of its own state."""
 
+OKX = "okx"
+"""The source that needs an API key."""
+NONE = SecretStr("")
+"""No key: a plugin's source may need none."""
+
 LOOPBACK = {"127.0.0.1", "[::1]", "localhost"}
 
 _BASE_URL = re.compile(
@@ -47,12 +52,14 @@ class _Section(BaseModel):
 
 
 class AccountSettings(_Section):
-    """One `[[accounts]]` entry: an API key of OKX, read-only for preference."""
+    """One `[[accounts]]` entry: an API key of OKX, read-only for preference; or the source of a plugin."""
 
     name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
-    api_key: SecretStr = Field(min_length=1, description='Best as "${OKX_API_KEY}"; a read-only key is enough.')
-    api_secret: SecretStr = Field(min_length=1, description='Best as "${OKX_API_SECRET}".')
-    passphrase: SecretStr = Field(min_length=1, description='Best as "${OKX_API_PASSPHRASE}".')
+    source: str = Field(OKX, description="Where its snapshots come from; others than okx are from plugins.")
+    options: dict[str, Any] = Field({}, repr=False, description="What the source of a plugin wants to know.")
+    api_key: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_KEY}"; a read-only key is enough.')
+    api_secret: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_SECRET}".')
+    passphrase: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_PASSPHRASE}".')
     region: Literal["global", "eea", "us"] = Field("global", description="The site where the account was opened.")
     base_url: str | None = Field(None, description="Another server with the same endpoints; instead of region.")
     demo: bool = Field(False, description="The key is one of OKX's demo trading.")
@@ -127,6 +134,7 @@ class File(_Section):
     include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="Other files with rules and receivers.", examples=[["rules.d/*.toml"]]
     )
+    plugins: tuple[str, ...] = Field((), description="Folders with rules of your own.", examples=[["plugins"]])
     accounts: tuple[AccountSettings, ...] = Field((), description="Who is watched.")
     receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
     store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
