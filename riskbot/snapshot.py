@@ -144,10 +144,8 @@ class Ratio(Amount):
         super().__init__(f"{top.key}{OVER}{bottom.key}", f"{top.key} for each {bottom.key}.", RATIO, modes=modes)
         self.top, self.bottom, self.worse = top, bottom, top.worse
 
-    def __get__(self, row: Row | None, owner: type) -> Any:
-        """The quotient."""
-        if row is None:
-            return self
+    def __get__(self, row: Any, owner: type) -> Any:
+        """The quotient; there is none on a class, as no class has it for a field."""
         top, bottom = self.top.__get__(row, owner), self.bottom.__get__(row, owner)
         return top / bottom if bottom or top.is_nan() else NOT_APPLICABLE
 

@@ -278,6 +278,7 @@ def test_a_ratio_is_of_two_fields_of_one_level() -> None:
     haircut = snapshot.field("details.disEq / details.eqUsd")
 
     assert (haircut.unit, haircut.modes, haircut.worse) == (snapshot.RATIO, "134", "below")
+    assert snapshot.field("details.eqUsd / details.disEq").modes == "134"
     assert snapshot.Snapshot({"adjEq": "6", "mmr": "4", "details": []}).amount("adjEq / mmr") == Decimal("1.5")
     for path in ("details.eqUsd / totalEq", "totalEq / details.eqUsd", "adjEq / nonsense"):
         with pytest.raises(KeyError):
