@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from riskbot.snapshot import MISSING, ZERO, Balance, Snapshot
+from riskbot.snapshot import MISSING, RATIO, ZERO, Balance, Snapshot, field
 
 RESOLUTION = 256
 """A window is exact to this part of its length; that bounds what it keeps, whatever the series does."""
@@ -215,12 +215,15 @@ class History:
         if self._columns.get(path) == columns and not self._gone.get(path):
             return  # nothing moved: the usual case, and the whole cost of it
         balances, listed = snapshot.balances, self._listed.get(path)
+        amount = field(path).unit != RATIO  # of nothing there is no ratio, not one of 0
         for ccy, balance in balances.items():
             # A currency that was not listed before had nothing before; of the very first ones nobody knows.
-            self._put(path, ccy, balance.amount(key), at, born=listed is not None and ccy not in listed)
+            born = listed is not None and ccy not in listed and amount
+            self._put(path, ccy, balance.amount(key), at, born=born)
         self._columns[path] = columns
         self._listed[path] = set(balances)
-        self._miss(path, (listed or set()) - balances.keys(), balances, at)
+        if amount:
+            self._miss(path, (listed or set()) - balances.keys(), balances, at)
 
     def _miss(self, path: str, left: set[str], listed: Mapping[str, Balance], at: float) -> None:
         """OKX leaves out a currency with neither cash nor equity. But one reply that lacks a row proves nothing."""

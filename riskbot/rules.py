@@ -136,6 +136,16 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def _known_field(path: str) -> str:
+    """The field, or the ratio of two, as the table spells it."""
+    top, slash, bottom = (part.strip() for part in path.partition("/"))
+    if not slash:
+        return _known_amount(path)
+    if "/" in bottom or top.startswith("details.") != bottom.startswith("details."):
+        raise PydanticCustomError("field", "a ratio is one of two fields, both of the account or both of details")
+    return snapshot.OVER.join((_known_amount(top), _known_amount(bottom)))
+
+
+def _known_amount(path: str) -> str:
     try:
         found = snapshot.field(path)
     except KeyError:
@@ -163,8 +173,11 @@ def _level_field(path: str) -> str:
 _AMOUNTS = [path for path in snapshot.field_paths() if isinstance(snapshot.field(path), snapshot.Amount)]
 _LEVELS = [path for path in _AMOUNTS if snapshot.field(path).unit == snapshot.LEVEL]
 
-AmountPath = Annotated[str, AfterValidator(_known_field), WithJsonSchema(spelling.one_of(_AMOUNTS))]
-"""A numeric field as a trader types it: `mgnRatio` of the account, `details.liab` of each currency."""
+AmountPath = Annotated[str, AfterValidator(_known_field), WithJsonSchema(spelling.one_or_ratio(_AMOUNTS))]
+"""A numeric field as a trader types it: `mgnRatio` of the account, `details.liab` of each currency.
+
+Or the ratio of two: `adjEq / mmr`, `details.disEq / details.eqUsd`.
+"""
 LevelPath = Annotated[str, AfterValidator(_level_field), WithJsonSchema(spelling.one_of(_LEVELS))]
 """One of OKX's 0-5 risk levels."""
 
@@ -687,7 +700,7 @@ class _Moved:
         if before is None:
             return True
         if not path.startswith("details."):
-            return before.raw.get(path) != now.raw.get(path)
+            return before.said(path) != now.said(path)
         key = path[8:]
         return self.rows or before.column(key) != now.column(key)
 

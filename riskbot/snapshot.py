@@ -31,6 +31,8 @@ MODES: dict[str, str] = {"1": "Spot", "2": "Futures", "3": "Multi-currency margi
 """`acctLv` of `GET /api/v5/account/config` and what OKX calls it."""
 
 USD, COIN, RATIO, LEVEL = "USD", "coin", "ratio", "level"
+OVER = " / "
+"""Between two fields of one row, for their ratio: `details.disEq / details.eqUsd`."""
 
 _NUMBER = "0123456789.eE+-"
 _MAX_EXPONENT = 40  # beyond 1e±40 it is no amount of money, and arithmetic with it may overflow
@@ -134,6 +136,20 @@ class Magnitude(Amount):
         return value.copy_abs()  # abs() would round it to 28 digits
 
 
+class Ratio(Amount):
+    """One amount of a row divided by another; without a value where either has none, or the second is 0."""
+
+    def __init__(self, top: Field[Any], bottom: Field[Any]) -> None:
+        modes = "".join(mode for mode in top.modes if mode in bottom.modes)
+        super().__init__(f"{top.key}{OVER}{bottom.key}", f"{top.key} for each {bottom.key}.", RATIO, modes=modes)
+        self.top, self.bottom, self.worse = top, bottom, top.worse
+
+    def __get__(self, row: Any, owner: type) -> Any:
+        """The quotient; there is none on a class, as no class has it for a field."""
+        top, bottom = self.top.__get__(row, owner), self.bottom.__get__(row, owner)
+        return top / bottom if bottom or top.is_nan() else NOT_APPLICABLE
+
+
 class Flag(Field["bool | None"]):
     """true or false; None where it does not apply or is missing."""
 
@@ -182,13 +198,29 @@ class Row:
 
     @classmethod
     def field(cls, key: str) -> Field[Any]:
-        """The field that OKX spells `key`; raises KeyError."""
-        return cls.FIELDS[key]
+        """The field that OKX spells `key`, or the ratio of two; raises KeyError."""
+        if OVER not in key:
+            return cls.FIELDS[key]
+        top, bottom = cls.keys(key)
+        return Ratio(cls.FIELDS[top], cls.FIELDS[bottom])
+
+    @classmethod
+    def keys(cls, ratio: str) -> tuple[str, str]:
+        """The two keys of a ratio."""
+        top, _, bottom = ratio.partition(OVER)
+        return top, bottom.removeprefix(cls.PREFIX)
 
     def amount(self, key: str) -> Decimal:
         """The value of the amount that OKX spells `key`."""
-        value: Decimal = self.FIELDS[key].__get__(self, type(self))
+        value: Decimal = self.field(key).__get__(self, type(self))
         return value
+
+    def said(self, key: str) -> object:
+        """What stood in the reply under that key; of a ratio both."""
+        if OVER not in key:
+            return self.raw.get(key)
+        top, bottom = self.keys(key)
+        return self.raw.get(top), self.raw.get(bottom)
 
     def lacks(self, key: str) -> Decimal:
         """What a field without a value is: `NOT_APPLICABLE` where OKX sent `""`, else `MISSING`."""
@@ -346,8 +378,14 @@ class Snapshot(Row):
         """
         column = self._columns.get(key)
         if column is None:
-            column = self._columns[key] = [row.get(key) for row in self.details]
+            column = self._columns[key] = self._gathered(key)
         return column
+
+    def _gathered(self, key: str) -> list[object]:
+        if OVER not in key:
+            return [row.get(key) for row in self.details]
+        top, bottom = Balance.keys(key)
+        return [(row.get(top), row.get(bottom)) for row in self.details]
 
     def unknown(self) -> set[str]:
         """New fields of the exchange, `details.` before those of a currency."""
@@ -356,11 +394,14 @@ class Snapshot(Row):
 
 
 def field(path: str) -> Field[Any]:
-    """The field a rule names: `mgnRatio` of the account, `details.liab` of each currency. Raises KeyError."""
-    level, dot, key = path.rpartition(".")
-    if dot and level != "details":
+    """The field a rule names: `mgnRatio` of the account, `details.liab` of each currency. Raises KeyError.
+
+    Or the ratio of two of one level: `adjEq / mmr`, `details.disEq / details.eqUsd`.
+    """
+    rows = [path.startswith(Balance.PREFIX) for path in path.split(OVER)]
+    if len(set(rows)) > 1:
         raise KeyError(path)
-    return Balance.field(key) if dot else Snapshot.field(key)
+    return Balance.field(path.removeprefix(Balance.PREFIX)) if rows[0] else Snapshot.field(path)
 
 
 def field_paths() -> list[str]:

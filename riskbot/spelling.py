@@ -92,6 +92,20 @@ def one_of(paths: Iterable[str]) -> Schema:
     }
 
 
+def one_or_ratio(paths: Iterable[str]) -> Schema:
+    """Fields of OKX, or the ratio of two of one row."""
+    known = list(paths)
+    details = [path.removeprefix("details.") for path in known if path.startswith("details.")]
+    account = [path for path in known if "." not in path]
+    rows = (("details[.]", details), ("", account))
+    ratios = [" */ *".join([f"{prefix}({'|'.join(names)})"] * 2) for prefix, names in rows]
+    return {
+        "x-type": "field of OKX, or ratio of two",
+        "anyOf": [one_of(known), {"type": "string", "pattern": f"^ *({'|'.join(ratios)}) *$"}],
+        "examples": known[:1],
+    }
+
+
 def _unit(path: str) -> str:
     unit = field(path).unit
     return f"({unit})" if unit else ""

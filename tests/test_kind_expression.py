@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -153,14 +154,15 @@ def test_what_can_not_be_judged_is_refused_and_told_in_words(text: str, why: str
     assert why in str(invalid.value)
 
 
-WORDS = """
-mgnRatio details.liab details . < == + * ( ) and or not 5 0 'off' $abs $now null [ ] , ? : true in =~ d'' ** %
-"""
-PIECES = st.sampled_from(WORDS.split())
+WORDS = "mgnRatio details.liab details . < == + * ( ) 5 'off' $abs $now null [ ] , ? : true in =~ d'' ** %"
+CONDITIONS = ["mgnRatio < 5", "details.liab / mgnRatio > 1", "details.ccy == 'X'", "not details.collateralRestrict"]
+SOUND = st.sampled_from(CONDITIONS)
+PIECES = st.sampled_from([*CONDITIONS, *CONDITIONS, "and", "or", "and", "or", "not", "(", ")", *WORDS.split()])
 
 
-@given(st.lists(PIECES, max_size=9))
-def test_any_text_is_a_condition_or_refused(words: list[str]) -> None:
+@settings(max_examples=400)
+@given(st.lists(PIECES, max_size=9) | st.tuples(SOUND, st.sampled_from(["and", "or"]), SOUND))
+def test_any_text_is_a_condition_or_refused(words: Sequence[str]) -> None:
     try:
         read_ = condition(" ".join(words))
     except UnfitError:

@@ -141,6 +141,15 @@ def test_too_little_known_is_calm_at_first_but_ends_no_alert() -> None:
     assert answer.missing == "too little is known yet of the course of mgnRatio"
 
 
+def test_shorter_windows_speak_sooner() -> None:
+    rule = time_to(over=["1m", "3m"])
+    at = lived(rule, lambda t: 5 - 0.02 * t, 180)
+    (reading,) = measure(rule, at).readings
+
+    assert float(reading.value) == pytest.approx(20, abs=1)
+    assert reading.note.endswith("by the pace of the last 1 min and 3 min")
+
+
 def test_a_debt_that_grows_is_told_for_each_currency() -> None:
     rule = time_to("details.liab", reaches=1000)
     past = History(rule.wants())

@@ -257,3 +257,38 @@ def test_what_lacks_a_value_does_not_apply_or_is_missing() -> None:
 )
 def test_the_modes_that_carry_any_of_some_fields_are_known(paths: tuple[str, ...], modes: str) -> None:
     assert snapshot.carried(paths) == modes
+
+
+# ---------------------------------------------------------------- ratios
+
+
+@pytest.mark.parametrize(
+    ("top", "bottom", "ratio"),
+    [("3", "4", "0.75"), ("0", "4", "0"), ("3", "0", "na"), ("0", "0", "na"), ("", "4", "na"), ("3", "", "na"),
+     ("x", "4", "missing"), ("3", None, "missing"), ("x", "0", "missing"), ("", "0", "na")],
+)  # fmt: skip
+def test_a_ratio_has_a_value_where_both_fields_have_one(top: str, bottom: str | None, ratio: str) -> None:
+    row = snapshot.Balance({"disEq": top, "eqUsd": bottom}, set())
+    value = row.amount("disEq / eqUsd")
+
+    assert ("missing" if snapshot.is_missing(value) else "na" if value.is_nan() else f"{value:f}") == ratio
+
+
+def test_a_ratio_is_of_two_fields_of_one_level() -> None:
+    haircut = snapshot.field("details.disEq / details.eqUsd")
+
+    assert (haircut.unit, haircut.modes, haircut.worse) == (snapshot.RATIO, "134", "below")
+    assert snapshot.field("details.eqUsd / details.disEq").modes == "134"
+    assert snapshot.Snapshot({"adjEq": "6", "mmr": "4", "details": []}).amount("adjEq / mmr") == Decimal("1.5")
+    for path in ("details.eqUsd / totalEq", "totalEq / details.eqUsd", "adjEq / nonsense"):
+        with pytest.raises(KeyError):
+            snapshot.field(path)
+
+
+def test_a_ratio_has_moved_when_one_of_its_fields_has() -> None:
+    rows = [{"ccy": "A", "disEq": "3", "eqUsd": "4"}, {"ccy": "B"}]
+    seen = snapshot.Snapshot({"adjEq": "6", "mmr": "4", "details": rows})
+
+    assert seen.column("disEq / details.eqUsd") == [("3", "4"), (None, None)]
+    assert seen.said("adjEq / mmr") == ("6", "4")
+    assert seen.said("adjEq") == "6"

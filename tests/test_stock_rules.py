@@ -484,6 +484,78 @@ def test_a_change_is_told_from_what_to_what_and_its_worth() -> None:
     assert tell(change("mgnRatio", falls_by={"info": 1}), at, event("5", note="9 → 4"))[1] == ["9 → 4"]
 
 
+HAIRCUT = "details.disEq / details.eqUsd"
+
+
+def kept(worth: str, after_haircut: str) -> Rows:
+    return {"BTC": {"disEq": after_haircut, "eqUsd": worth}}
+
+
+def test_a_haircut_that_drifts_is_a_change_of_a_ratio() -> None:
+    rule = change(HAIRCUT.replace(" ", ""), falls_by={"warning": "5%"}, over="1d")
+
+    assert rule.field == HAIRCUT
+    assert moved(rule, kept("100", "95"), kept("50", "47.5"))[0] == {"BTC": 0}
+    fell, at = moved(rule, kept("100", "95"), kept("100", "90"), kept("200", "152"))
+    assert fell == {"BTC": Decimal("0.2")}
+    note = measure(rule, at).readings[0].note
+    assert tell(rule, at, event("0.2", "BTC", note=note)) == (
+        f"debt grows: {HAIRCUT} BTC fell 20 % in 1 d",
+        ["0.95 → 0.76"],
+    )
+    assert rule.modes() == "134"
+
+
+def test_a_currency_that_comes_or_goes_has_no_ratio_rather_than_one_of_0() -> None:
+    falls = change(HAIRCUT, falls_by={"warning": "5%"})
+    rises = change(HAIRCUT, rises_by={"warning": "5%"})
+    nothing: Rows = {}
+
+    assert moved(falls, kept("100", "95"), *[nothing] * 5)[0] == {}
+    assert moved(rises, nothing, kept("100", "95"))[0] == {"BTC": 0}
+    assert moved(falls, kept("100", "95"), kept("0", "0"))[0] == {"BTC": "na"}
+
+
+def test_a_ratio_of_the_account_is_asked_again_when_one_of_its_fields_moves() -> None:
+    rule = threshold("adjEq / mmr", below={"warning": 2})
+    ask, seen = Asker([rule]), []
+    for at, mmr in enumerate(["400", "400", "600"]):
+        answer = ask(view(snap(adjEq="1000", mmr=mmr), float(at), info=MODES["3"]))
+        seen.append(answer[rule.name].readings[0].value)
+
+    assert [round(value, 2) for value in seen] == [Decimal("2.5"), Decimal("2.5"), Decimal("1.67")]
+    assert rule.say(event("1.67")) == "equity: adjEq / mmr 1.67"
+
+
+def test_interest_that_runs_away_is_a_change_in_coin_or_usd() -> None:
+    def accrued(interest: str) -> Rows:
+        return {"USDT": {"interest": interest, "eq": "10", "eqUsd": "20"}}
+
+    in_coin = change("details.interest", rises_by={"warning": 5})
+    in_usd = change("details.interest", rises_by={"warning": "$5"})
+    course = accrued("9"), accrued("1"), accrued("8")  # charged at the full hour
+
+    assert moved(in_coin, *course)[0] == {"USDT": 7}
+    assert moved(in_usd, *course)[0] == {"USDT": 14}
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("details.disEqq / details.eqUsd", 'OKX has no field "details.disEqq"; did you mean "details.disEq"?'),
+        ("details.disEq/eqUsd", "a ratio is one of two fields, both of the account or both of details"),
+        ("adjEq / mmr / imr", "a ratio is one of two fields, both"),
+        ("adjEq / uTime", "uTime is not a number"),
+        ("adjEq /", "OKX has no field"),
+    ],
+)
+def test_a_ratio_that_can_not_be_is_refused(field: str, said: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        threshold(field, below={"info": 1})
+
+    assert said in str(error.value)
+
+
 # ---------------------------------------------------------------- blind
 
 
