@@ -81,7 +81,7 @@ def test_a_machine_gets_all_of_a_kind() -> None:
     assert found in everything
     assert set(found) == {"kind", "summary", "doc", "keys", "example"}
     assert next(key for key in found["keys"] if key["key"] == "field") == {
-        "key": "field", "type": "field of OKX", "required": True, "common": False, "default": None,
+        "key": "field", "type": "field of OKX, or ratio of two", "required": True, "common": False, "default": None,
         "meaning": "See riskbot fields.",
     }  # fmt: skip
 

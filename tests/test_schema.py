@@ -105,11 +105,15 @@ def test_whatever_riskbot_takes_passes(keys: dict[str, Any]) -> None:
 
 
 def test_a_field_is_offered_with_its_meaning() -> None:
-    field = of_kind(KINDS["threshold"])["properties"]["field"]
+    field, ratio = of_kind(KINDS["threshold"])["properties"]["field"]["anyOf"]
 
     meanings = dict(zip(field["enum"], field["x-taplo"]["docs"]["enumValues"], strict=True))
     assert meanings["details.liab"] == "Debt. (coin)"
     assert "details.ccy" not in meanings
+    assert re.search(ratio["pattern"], "details.disEq / details.eqUsd")
+    assert re.search(ratio["pattern"], "adjEq/mmr")
+    assert not re.search(ratio["pattern"], "adjEq / details.eqUsd")
+    assert not re.search(ratio["pattern"], "details.disEq / details.ccy")
 
 
 def test_defaults_are_written_as_a_trader_writes_them() -> None:
