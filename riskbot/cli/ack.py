@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, fail, json_option
+from riskbot.cli.common import config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -154,7 +153,7 @@ def _tell(seen: Look, acks: list[Acknowledgement], opened: list[Event], now: flo
     """What is quiet until when."""
     rows = _rows(acks, opened)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
         return
     for row in rows:
         alert = f"{row['severity'].upper()} {row['account']} · {_alert(row)}"
@@ -165,7 +164,7 @@ def _tell(seen: Look, acks: list[Acknowledgement], opened: list[Event], now: flo
 def _list(seen: Look, acks: Iterable[Acknowledgement], opened: list[Event], now: float, *, as_json: bool) -> None:
     rows = _rows(sorted(acks, key=lambda ack: ack.until), opened)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
     elif rows:
         refs = stored.refs({row["id"] for row in rows} | {stored.id_of(event) for event in opened})
         head = ("id", "severity", "account", "alert", "acknowledged", "reminders")

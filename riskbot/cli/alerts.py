@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, json_option
+from riskbot.cli.common import config_option, console, echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +43,7 @@ def command(path: Path, *, as_json: bool) -> None:
     _add_quiet(rows, seen, stored.now())
     stored.add_labels(rows, path)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
     else:
         _show(rows, seen.pid)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, config_option, console, json_option, load, table
+from riskbot.cli.common import STYLES, config_option, console, echo_json, json_option, load, table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,7 +30,7 @@ def command(path: Path, *, as_json: bool) -> None:
 
     config = load(path, check_url=check_url)
     if as_json:
-        click.echo(json.dumps(_document(config), indent=2, ensure_ascii=False))
+        echo_json(_document(config))
     else:
         _show(path, config)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -28,6 +29,11 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what is wrong and end. 1: it failed; 2: usage or configuration."""
     click.echo(message, err=True)
     sys.exit(code)
+
+
+def echo_json(value: object) -> None:
+    """What `--json` prints: for machines, and still readable."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatchcase
 from typing import Any
 
 import click
 
-from riskbot.cli.common import console, fail, json_option, table
+from riskbot.cli.common import console, echo_json, fail, json_option, table
 
 
 @click.command("fields")
@@ -27,7 +26,7 @@ def command(pattern: str | None, *, as_json: bool) -> None:
     if not rows:
         _fail(str(pattern))
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
     else:
         _show(rows)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import STYLES, config_option, console, fail, json_option
+from riskbot.cli.common import STYLES, config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -60,7 +59,7 @@ def command(
     _add_deliveries(shown, seen.rows)
     stored.add_labels(shown, path)
     if as_json:
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        echo_json(shown)
     else:
         _show(shown, len(found) - len(shown), seen.pid, every=deliveries)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, fail, json_option
+from riskbot.cli.common import config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -165,7 +164,7 @@ def _tell(seen: Look, chosen: Iterable[str], done: list[Message], word: str, *, 
     if as_json:
         refs = stored.refs(states)
         rows = [stored.as_row(states.get(m.id, "dead"), m, refs.get(m.id, "")) for m in done]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
     else:
         for message in done:
             click.echo(stored.plain(f"{word}: {message.title} (to {message.receiver})"))
@@ -206,7 +205,7 @@ def _print(rows: Rows, seen: Look, *, as_json: bool) -> None:
     refs = stored.refs(message.id for _, message in seen.rows)
     found = [stored.as_row(state, message, refs[message.id]) for state, message in rows]
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        echo_json(found)
     elif found:
         _show(found, seen.pid)
     else:

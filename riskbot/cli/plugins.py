@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import config_option, console, fail, json_option, load_plugins, mistakes_told, table
+from riskbot.cli.common import config_option, console, echo_json, fail, json_option, load_plugins, mistakes_told, table
 
 if TYPE_CHECKING:
     from riskbot.plugins import Plugin, Plugins
@@ -36,7 +35,7 @@ def list_(path: Path, *, as_json: bool) -> None:
     with mistakes_told():
         found = load_plugins(path)
     if as_json:
-        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
+        echo_json(_document(found))
     else:
         _show(found, path)
     if found.troubles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, fail, json_option, load_all
+from riskbot.cli.common import config_option, console, echo_json, fail, json_option, load_all
 
 if TYPE_CHECKING:
     from riskbot.engine import Step
@@ -42,7 +41,7 @@ def command(path: Path, *, only_plan: bool, as_json: bool) -> None:
     seen = stored.look_into(config.db, WAITING)
     plan = _plan(config, found.names(), seen)
     if as_json:
-        click.echo(json.dumps(plan, indent=2, ensure_ascii=False))
+        echo_json(plan)
     else:
         _show(path, plan)
     if not only_plan:

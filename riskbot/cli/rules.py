@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import toml
-from riskbot.cli.common import console, fail, json_option, known_kinds, table
+from riskbot.cli.common import console, echo_json, fail, json_option, known_kinds, table
 
 if TYPE_CHECKING:
     from riskbot.rules import Rule
@@ -36,7 +35,7 @@ def _kinds(kind: str | None, *, as_json: bool) -> None:
     kinds = known_kinds()
     chosen = kinds if kind is None else {kind: _chosen(kind, kinds)}
     if as_json:
-        click.echo(json.dumps([_document(found) for found in chosen.values()], indent=2, ensure_ascii=False))
+        echo_json([_document(found) for found in chosen.values()])
     elif kind is None:
         _show_all(kinds)
     else:

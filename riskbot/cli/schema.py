@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from riskbot.cli.common import known_kinds
+from riskbot.cli.common import echo_json, known_kinds
 
 
 @click.command("schema")
@@ -23,4 +21,4 @@ def command() -> None:
     """
     from riskbot.settings.schema import json_schema  # noqa: PLC0415 - see cli/__init__.py
 
-    click.echo(json.dumps(json_schema(known_kinds()), indent=2, ensure_ascii=False))
+    echo_json(json_schema(known_kinds()))

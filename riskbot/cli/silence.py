@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, fail, json_option
+from riskbot.cli.common import config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -94,7 +93,7 @@ def _begin(db: Path, seen: Look, silence: Silence, file: dict[str, Any], *, as_j
         click.echo(stored.plain(f"warning: {warning}"), err=True)
     row = _row(silence, _refs([*seen.quiet.silences, silence]), stored.open_alerts(seen, silence.since))
     if as_json:
-        click.echo(json.dumps([row], indent=2, ensure_ascii=False))
+        echo_json([row])
         return
     click.echo(stored.plain(f"silenced {stored.until(silence.until, silence.since)}: {_what(row)}"))
     for alert in row["hides"]:
@@ -154,7 +153,7 @@ def _end(db: Path, seen: Look, words: Iterable[str], *, as_json: bool) -> None:
     refs, opened = _refs(seen.quiet.silences), stored.open_alerts(seen, now)
     rows = [_row(silence, refs, opened) for silence in silences if silence in chosen]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
         return
     for row in rows:
         click.echo(stored.plain(f"ended: {_what(row)}"))
@@ -239,7 +238,7 @@ def _list(seen: Look, *, as_json: bool) -> None:
     refs, opened = _refs(seen.quiet.silences), stored.open_alerts(seen, now)
     rows = [_row(silence, refs, opened) for silence in seen.quiet.at(now).silences]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo_json(rows)
     elif rows:
         head = ("id", "rule", "account", "ccy", "up to", "silenced", "")
         stored.listing(head, [(_cells(row, now), _below(row)) for row in rows], seen.pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import STYLES, config_option, console, json_option, table
+from riskbot.cli.common import STYLES, config_option, console, echo_json, json_option, table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,7 +53,7 @@ def command(path: Path, *, as_json: bool) -> None:
     things.sort(key=lambda thing: (WRONG, ALERT, OK).index(thing["state"]))
     well = all(thing["state"] != WRONG for thing in things)
     if as_json:
-        click.echo(json.dumps({"well": well, "pid": seen.pid, "things": things}, indent=2, ensure_ascii=False))
+        echo_json({"well": well, "pid": seen.pid, "things": things})
     else:
         _show(things)
     raise SystemExit(0 if well else 1)
