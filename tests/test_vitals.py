@@ -114,7 +114,7 @@ async def test_an_account_that_was_never_seen_is_not_watched() -> None:
 async def test_an_answer_that_is_frozen_is_not_fresh() -> None:
     here = await ward()
     here.desk.judge.use((BLIND.model_copy(update={"frozen_after": 20.0}),), [Receiver("phone")])
-    here.watch._take_rules()
+    here.watch.observer._take_rules()
     here.desk.market.extra = {"uTime": "1700000000000"}
     await here.live(20)
     assert here.reasons() == []

@@ -10,16 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
 
-from msgspec.structs import replace
-
 from riskbot import text
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
-from riskbot.rules import Asker, Measured, Rule, measure
+from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock, Pulse
 from riskbot.service.judge import Judge
+from riskbot.service.observer import Observation, Observer
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
@@ -62,12 +61,9 @@ class Watch:
         self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
         """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
-        self._how = ask
+        self.observer = Observer(judge, ask)
         self._part = about_watch(judge.account)
         self._max_gap = max(10.0, 10 * poll_every)
-        self.history = History()
-        self._take_rules()
-        self._snapshot = Snapshot({"details": []})
         self._info: AccountInfo | None = None
         self._info_due = 0.0
         self._info_why = ""
@@ -80,7 +76,6 @@ class Watch:
         """How often each field was read and found malformed."""
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
-        self._owed = False
         self._stamp: object = None
         self._stamp_moved = 0.0
         self._jumped = clock.jumped
@@ -88,28 +83,18 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
         self._learning: asyncio.Task[None] | None = None
 
-    def _take_rules(self) -> None:
-        rules = self._judge.rules
-        self._ask = Asker(rules, self._how)
-        self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
-        eyes = [rule for rule in rules if rule.SEES_OUTAGE]
-        self._harmless = frozenset(rule.name for rule in rules if not rule.DANGER)
-        self._frozen_after = min((after for rule in eyes if (after := getattr(rule, "frozen_after", 0.0))), default=inf)
-
     async def load(self, store: Store) -> None:
         """Take up what was remembered: alerts, and the past that the rules ask about."""
-        seen = await self._remember(store)
+        seen = await self.observer.remember(store, self._clock.now())
         self._clock.not_before(max(seen, 0.0))
         await self._judge.load(self._clock.now(), seen)
         self._clock.not_before(self._judge.newest)
         self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
 
-    async def _remember(self, store: Store) -> float:
-        """Fill the windows from the journal; when the account was last seen."""
-        longest = max((want.over for rule in self._judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
-        points, seen = await store.recall(self.account, self._clock.now() - longest)
-        self.history.restore(((p.field, p.ccy, p.at, p.value) for p in points), seen)
-        return seen
+    @property
+    def history(self) -> History:
+        """The past of what its rules ask about."""
+        return self.observer.history
 
     @property
     def judge(self) -> Judge:
@@ -132,15 +117,7 @@ class Watch:
 
     async def _use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
         async with self._judge.lock:
-            before = self.history
-            self._judge.use(rules, receivers)
-            self._take_rules()
-            if self.history is not before:
-                await self._remember(store)
-            await self._judge.adopt(self._view())
-            if self._snapshot.fetched_at:
-                self.history.add(self._snapshot)
-                await self._look(again=True)
+            await self.observer.use(rules, receivers, store, self._sight())
 
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
@@ -181,8 +158,8 @@ class Watch:
         async with self._judge.lock:
             await self._judge.load(self._clock.now())
             self._fenced = False
-            if self._snapshot.fetched_at:
-                await self._look(again=True)
+            if self.observer.snapshot.fetched_at:
+                await self.observer.look_again(self._sight())
 
     def _mind_the_clock(self) -> None:
         """The machine's clock was set ahead: nobody was blind for that long."""
@@ -256,12 +233,8 @@ class Watch:
             self._list_unknown(snapshot)
             self._unknown_due = now + INFO_EVERY
         async with self._judge.lock:
-            self._snapshot, self.seen, self.ever_seen = snapshot, now, True
-            self.history.add(snapshot)
-            await self._look()
-            owed, self._owed = self._owed, _owes(snapshot)
-            if (self._owed or owed) != self._judge.alerts.exposed:  # that nothing is owed must be seen twice
-                await self._judge.note(exposed=self._owed or owed, seen=now)
+            self.seen, self.ever_seen = now, True
+            await self.observer.look(self._sight(snapshot))
         if new := snapshot.defects - self.defects.keys():
             log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
         self.defects.update(snapshot.defects)
@@ -271,26 +244,18 @@ class Watch:
         stamp = snapshot.raw.get("uTime")
         if stamp != self._stamp or not stamp:
             self._stamp, self._stamp_moved = stamp, now
-        return now - self._stamp_moved > self._frozen_after
+        frozen_after = (getattr(rule, "frozen_after", 0.0) for rule in self._judge.rules if rule.SEES_OUTAGE)
+        return now - self._stamp_moved > min(filter(None, frozen_after), default=inf)
 
-    def _view(self) -> View:
-        """All that there is to see: the last answer, and whether it is still true."""
-        outage = self._outage(self._failures[-1]) if self._failures else None
-        now = self._clock.now()
-        alerts, harmless = self._judge.alerts, self._harmless
-        return View(self.account, now, self._snapshot, self.history, self._info, outage, alerts, harmless)
+    def _sight(self, snapshot: Snapshot | None = None) -> Observation:
+        """What there is to see now. snapshot: a reply that has just come.
 
-    async def _look(self, *, again: bool = False) -> None:
-        """Ask the rules and judge what they say. While nothing is seen only those about blindness are asked.
-
-        again: the last answer was judged before; it counts as one, of its own moment. While it is not known whether
-        the key is still of the account that is remembered, numbers may raise and nothing else.
+        While it is not known whether the key is still of the account that is remembered, numbers may raise and
+        nothing else.
         """
-        view = self._view()
-        if again and view.outage is None:
-            view = replace(view, now=self._snapshot.fetched_at)
+        outage = self._outage(self._failures[-1]) if self._failures else None
         sure = self._info is not None or not self._judge.alerts.uid
-        await self._judge.judge(self._ask(view), view, self._max_gap if sure else RAISE_ONLY)
+        return Observation(self._clock.now(), snapshot, outage, self._info, self._max_gap if sure else RAISE_ONLY)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:
@@ -309,7 +274,7 @@ class Watch:
     async def _stay_blind(self) -> None:
         """Judge that nothing is seen, and for how long by now."""
         async with self._judge.lock:
-            await self._look()
+            await self.observer.look(self._sight())
 
     def _outage(self, error: SourceError) -> Outage:
         # A dead key is believed when it is said twice; that the exchange has frozen the account, at once.
@@ -325,7 +290,7 @@ class Watch:
             return SLOW_EVERY if count > 1 else 0.0
         if error.remedy is not Remedy.BACK_OFF:
             return 0.0
-        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self._harmless)
+        near = self._judge.alerts.exposed or self._judge.alerts.open(besides=self.observer.harmless)
         wait = min(BACK_OFF_FROM * 2 ** min(count - 1, 10), BACK_OFF_NEAR_DANGER if near else BACK_OFF_TO)
         return float(wait * random.uniform(0.5, 1.0))
 
@@ -341,7 +306,3 @@ class Watch:
 def about_watch(account: str) -> str:
     """The subject of riskbot's own alert that it stumbles over an account."""
     return f"watching {account}"
-
-
-def _owes(snapshot: Snapshot) -> bool:
-    return any(liab not in ("", "0", None) for liab in snapshot.column("liab"))
