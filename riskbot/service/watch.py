@@ -16,7 +16,7 @@ from riskbot.health import Problem, Problems
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock
+from riskbot.service.clock import Clock, Pulse
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observation, Observer
@@ -34,6 +34,8 @@ RAISE_ONLY = -1.0
 STALE_AFTER = 5.0
 """Seconds, or three polls: until then a poll that fails is no outage yet."""
 SLOW_EVERY = 30.0
+STILL = 30.0
+"""Real seconds after which a turn should have ended: its deadline, and twice what a slow disk may take."""
 CALM = 10.0
 """Seconds without a failure after which the log says that it is over."""
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
@@ -57,6 +59,8 @@ class Watch:
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
+        self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
+        """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
         self._log = About(judge.account)
         self._stumbling = Edge(self._log, "the watch stumbled", "the watch goes on", calm=CALM)
@@ -106,6 +110,11 @@ class Watch:
         """Its alerts as last committed."""
         return self._judge.alerts
 
+    @property
+    def why(self) -> str:
+        """Why nothing was seen at the last poll; "": it was."""
+        return self._failures[-1].why if self._failures else ""
+
     async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
         """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen."""
         await self._guarded(partial(self._use, rules, receivers, store))
@@ -126,10 +135,12 @@ class Watch:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
         await self._guarded(self._turn)
         self.polls += 1
+        self.pulse.beat()
 
     async def wait(self) -> None:
         """A turn without asking: blindness grows by the second, also while polls are far between. Never raises."""
         await self._guarded(self._stay_blind)
+        self.pulse.beat()
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
         self._mind_the_clock()
