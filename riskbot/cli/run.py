@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from riskbot.plugins import Plugins
     from riskbot.redact import Redactor
     from riskbot.service import Bundle
+    from riskbot.service.notify_socket import NotifySocket
     from riskbot.settings import Config
 
 log = logging.getLogger("riskbot")
@@ -55,28 +56,34 @@ def command(path: Path, log_format: str, log_level: str) -> None:
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service.notify_socket import NotifySocket  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
 
     redactor = Redactor()
+    systemd = NotifySocket(redactor.redact)
     logs.begin(redactor, log_format, log_level)
     faulthandler.enable()  # where it stood, should it be aborted as systemd's watchdog does; no values are shown
     try:
-        _run(path, redactor)
+        _run(path, redactor, systemd)
     except ConfigError as error:
         count = len(error.problems)
-        _refuse(2, *map(str, error.problems), f"{count} mistake{'s' if count > 1 else ''}; nothing was started.")
+        _refuse(
+            systemd, 2, *map(str, error.problems), f"{count} mistake{'s' if count > 1 else ''}; nothing was started."
+        )
     except StoreError as error:
-        _refuse(1, str(error))
+        _refuse(systemd, 1, str(error))
 
 
-def _refuse(code: int, *lines: str) -> NoReturn:
+def _refuse(systemd: NotifySocket, code: int, *lines: str) -> NoReturn:
+    """Say why it can't start, to systemd too: `systemctl status` shows it."""
     for line in lines:
         log.error("%s", line)
+    systemd.say(STATUS=lines[0])
     sys.exit(code)
 
 
-def _run(path: Path, redactor: Redactor) -> None:
+def _run(path: Path, redactor: Redactor, systemd: NotifySocket) -> None:
     """Raises ConfigError, StoreError."""
     from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import ConfigError, Problem, Stamps  # noqa: PLC0415 - see cli/__init__.py
@@ -85,7 +92,7 @@ def _run(path: Path, redactor: Redactor) -> None:
     config, found = _read(path, redactor)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(watch(config, found, path, redactor, used))
+            runner.run(watch(config, found, path, redactor, systemd, used))
     except BadUrl as error:  # found while it loaded beside the first polls; now all of them, with their lines
         _read(path, redactor, check_url)
         raise ConfigError([Problem(str(path), str(error))]) from None
@@ -118,26 +125,30 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return loop
 
 
-def _end(stop: asyncio.Event) -> None:
+def _end(stop: asyncio.Event, systemd: NotifySocket) -> None:
     """Drain and end; a disk or a name server that does not answer holds it up no longer than this."""
+    systemd.end()
     stop.set()
     last = threading.Timer(ENDS_WITHIN, os._exit, (0,))
     last.daemon = True
     last.start()
 
 
-async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor, used: object = None) -> None:
+async def watch(
+    config: Config, found: Plugins, path: Path, redactor: Redactor, systemd: NotifySocket, used: object = None
+) -> None:
     """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file, a plugin's too: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service.herald import Herald  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.reloader import Reloader  # noqa: PLC0415 - see cli/__init__.py
 
     # With the usual thresholds the collector walks through the state of all accounts all the time; polls wait for it.
     gc.set_threshold(100_000, 50, 100)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, _end, stop)
+        loop.add_signal_handler(name, _end, stop, systemd)
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:
@@ -147,10 +158,11 @@ async def watch(config: Config, found: Plugins, path: Path, redactor: Redactor, 
             config_now, found_now = reread(path, config.db, redactor, service.bundle.plugins)
             return wiring.bundle(config_now, exchange, found_now)
 
-        reloader = Reloader(path, read, service, used)
+        herald = Herald(service, systemd)
+        reloader = Reloader(path, read, service, used, herald.reloading)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
-        await service.run(stop, reloader.run())
+        await service.run(stop, reloader.run(), herald.run())
         log.info("stopped")
     finally:
         await exchange.close()

@@ -192,6 +192,10 @@ class Service:
             async with judge.lock:
                 await judge.unsay(message)
 
+    def judges(self) -> list[Judge]:
+        """Of each account, and of riskbot itself."""
+        return [*(watch.judge for watch in self.watches.values()), self._self_judge]
+
     def _judge_of(self, account: str) -> Judge | None:
         if account == SELF:
             return self._self_judge

@@ -104,6 +104,19 @@ class Judge:
             await self._store.commit(aside, 0, aside, state.value)
             return Alerts(seen=now)
 
+    def open(self, now: float) -> list[Event]:
+        """What is open, as it stands."""
+        all_of = self.alerts.alerts.items()
+        shown = {rule: {s: alert for s, alert in subjects.items() if alert.shown} for rule, subjects in all_of}
+        return delivery.ongoing(self.account, Alerts(shown), now, self._measured)
+
+    def say(self, event: Event) -> str:
+        """What it is, in a few words: the rule's own. A plugin is not asked for them: it may take long, or raise."""
+        rule = self._by_name.get(event.rule)
+        if rule is None:
+            return f"{event.rule} {event.subject}".rstrip()
+        return Rule.say(rule, event) if rule.PLUGIN else rule.say(event)
+
     async def judge(self, measured: Mapping[str, Measured], view: View, max_gap: float) -> None:
         """One tick."""
         self._measured |= measured
