@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.cli import stored
+from riskbot.cli import names
 from riskbot.cli.ack import command
 from riskbot.cli.alerts import command as alerts
 from riskbot.model import Acknowledgement, Quiet, Severity, Silence
@@ -58,8 +58,8 @@ async def rows(life: Story, *args: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "word",
     [
-        stored.digest(RATIO)[:4],
-        stored.digest(RATIO)[:9].upper(),
+        names.digest(RATIO)[:4],
+        names.digest(RATIO)[:9].upper(),
         RATIO,
         f"#main margin ratio {int(NOW - 300):x}.2",
         f"main  margin ratio {int(NOW - 300):x}.1r14 ",
@@ -106,7 +106,7 @@ async def test_of_one_that_flaps_what_is_shown_counts(life: Story) -> None:
     for at in range(-80, -40, 5):
         await life.tick(at, "forced repayment", 3 if at % 10 else 1, "BTC")
 
-    assert [row["severity"] for row in await rows(life, stored.digest(BTC)[:4])] == ["critical"]
+    assert [row["severity"] for row in await rows(life, names.digest(BTC)[:4])] == ["critical"]
 
 
 async def test_a_machine_gets_everything(life: Story) -> None:
@@ -147,7 +147,7 @@ async def test_alone_it_lists_what_is_acknowledged_soonest_over_first(life: Stor
         "WARNING main margin ratio until 22:14:20 UTC, in 1 min go on: it got worse",
         "CRITICAL main margin ratio until 23:13:20 UTC, in 1 h none until then",
     ]
-    assert shown[3].split()[0] == stored.digest(RATIO)[:4]
+    assert shown[3].split()[0] == names.digest(RATIO)[:4]
     assert [row["state"] for row in await rows(life)] == ["over", "worse", "quiet"]
     assert len(quiet(life).acks) == 4  # a look writes nothing
 
@@ -186,14 +186,14 @@ async def test_what_is_not_open_is_refused_and_nothing_is_done(life: Story, word
 
 
 async def test_of_an_id_fewer_than_four_signs_are_too_few(life: Story) -> None:
-    result = await life.run(command, stored.digest(RATIO)[:3])
+    result = await life.run(command, names.digest(RATIO)[:3])
 
     assert result.exit_code == 2
-    assert f"the nearest is '{stored.digest(RATIO)[:4]}'" in result.stderr
+    assert f"the nearest is '{names.digest(RATIO)[:4]}'" in result.stderr
 
 
 async def test_an_id_that_may_be_several_lists_them(life: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
+    monkeypatch.setattr(names, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
 
     result = await life.run(command, "abcd")
 

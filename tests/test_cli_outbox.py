@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from riskbot.cli import stored
+from riskbot.cli import names
 from riskbot.cli.outbox import command
 from riskbot.model import Alerts, Cause, Severity
 from riskbot.store import Message
@@ -176,7 +176,7 @@ async def test_it_must_be_said_which_messages_are_meant(life: Story, words: list
 
 
 async def test_a_ref_that_may_be_several_lists_them(life: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "digest", lambda message_id: "abcd" + str(len(message_id)).rjust(12, "0"))
+    monkeypatch.setattr(names, "digest", lambda message_id: "abcd" + str(len(message_id)).rjust(12, "0"))
 
     result = await life.run(command, "retry", "abcd")
 

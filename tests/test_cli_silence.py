@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.cli import stored
+from riskbot.cli import names, stored
 from riskbot.cli.silence import OWN, command
 from riskbot.model import Acknowledgement, Quiet, Severity, Silence
 from riskbot.service.selfwatch import health
@@ -43,7 +43,7 @@ def write(life: Story, *silences: Silence) -> None:
 
 
 def ref(silence: Silence) -> str:
-    return stored.digest(repr(silence))[:4]
+    return names.digest(repr(silence))[:4]
 
 
 async def rows(life: Story, *args: str) -> list[dict[str, Any]]:
@@ -221,7 +221,7 @@ async def test_a_silence_that_is_not_there_or_over_is_not_ended(life: Story, wor
 
 async def test_an_id_that_may_be_several_is_refused(life: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     write(life, Silence(NOW + 60, rule="a"), Silence(NOW + 60, rule="ab"))
-    monkeypatch.setattr(stored, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
+    monkeypatch.setattr(names, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
 
     result = await life.run(command, "--end", "abcd")
 
