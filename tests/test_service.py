@@ -11,13 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Problem, Problems
+from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Outcome, Verdict
 from riskbot.rules import Rule
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import Clock
-from riskbot.service.courier import about_refusal
 from riskbot.service.judge import Judge
 from riskbot.service.reloader import Reloader
 from riskbot.service.selfwatch import SelfWatch, health

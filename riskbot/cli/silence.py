@@ -120,8 +120,9 @@ def _warnings(silence: Silence, file: dict[str, Any]) -> Iterator[str]:
 def _may_be_own(pattern: str, file: dict[str, Any]) -> bool:
     """Does it match what riskbot's own alerts are about? A currency does not."""
     from riskbot.delivery import about_receiver  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.health import STORE  # noqa: PLC0415 - see cli/__init__.py
 
-    own = ("the store", *map(about_receiver, stored.receivers_in(file)))
+    own = (STORE, *map(about_receiver, stored.receivers_in(file)))
     return any(fnmatchcase(subject, pattern) for subject in own)
 
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems
+from riskbot.health import Health, Problems, about_watch
 from riskbot.model import Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
@@ -33,7 +33,7 @@ from riskbot.service.judge import Judge
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
-from riskbot.service.watch import Watch, about_watch
+from riskbot.service.watch import Watch
 from riskbot.settings import SELF
 from riskbot.source import Source
 from riskbot.store import Message

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from riskbot import text
 from riskbot.delivery import Receiver
-from riskbot.health import Problem, Problems
+from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
 from riskbot.rules import Asker, Measured, Rule, measure
@@ -325,11 +325,6 @@ class Watch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
-
-
-def about_watch(account: str) -> str:
-    """The subject of riskbot's own alert that it stumbles over an account."""
-    return f"watching {account}"
 
 
 def _owes(snapshot: Snapshot) -> bool:
