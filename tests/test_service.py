@@ -331,6 +331,15 @@ async def test_a_new_receiver_is_told_of_what_is_open_and_one_that_moved_gets_a_
     assert town.titles() == town.titles("mail") == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
 
 
+async def test_loops_that_have_ended_are_forgotten(town: Town) -> None:
+    service = await town.open(town.bundle())
+    running = len(service._tasks)
+    for address in "abc":
+        await service.apply(replace(town.bundle(), addresses={"phone": address}))
+    await town.until(lambda: len(service._tasks) == running)
+    assert service._tasks["pacer"].done() is False
+
+
 async def test_other_settings_of_a_receiver_need_no_new_courier(town: Town) -> None:
     service = await town.open(town.bundle())
     courier = service.couriers["phone"]

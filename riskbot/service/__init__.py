@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -269,15 +270,20 @@ class Service:
     def _start(self, name: object, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work, name=str(name))
         self._tasks[name] = task
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(self._over, name))
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _over(self, name: object, task: asyncio.Task[Any]) -> None:
         """The wish to stop ends all; so does a loop that failed."""
-        if task.cancelled() or self._ended.done():
+        if self._tasks.get(name) is task:  # a pacer may have a successor by now
+            del self._tasks[name]
+        if task.cancelled():
             return
-        if error := task.exception():
+        error = task.exception()  # is asked for always, or asyncio complains that nobody did
+        if self._ended.done():
+            return
+        if error:
             self._ended.set_exception(error)
-        elif task is self._tasks.get("stop"):
+        elif name == "stop":
             self._ended.set_result(None)
 
     def _cancel(self, name: object) -> None:
