@@ -149,7 +149,7 @@ async def test_a_rule_that_takes_two_seconds_is_told_and_left_alone_for_a_while(
     assert sorted(await desk.titles()) == ["CRITICAL · main · margin ratio 2.5 (250 %)", "WARNING · main · mine 0 9"]
     why = "rule mine 0 took 2.0 s, and all accounts wait for it: it is asked only every 40 s"
     assert "took 2.0 s" in stage.told
-    view = desk.watch._view()
+    view = desk.watch.observer.view(desk.watch._sight())
     assert desk.minder.ask(desk.judge.rules[0], view).missing == why
     desk.hands.turn(41)
     assert desk.minder.ask(desk.judge.rules[0], view).missing == ""
@@ -163,7 +163,7 @@ async def test_a_rule_that_stands_still_for_ages_rests_five_minutes_at_most(stag
     stage.took = 0.0
     desk.hands.turn(LONGEST_REST + 1)
 
-    assert desk.minder.ask(desk.judge.rules[0], desk.watch._view()).missing == ""
+    assert desk.minder.ask(desk.judge.rules[0], desk.watch.observer.view(desk.watch._sight())).missing == ""
 
 
 async def test_the_time_of_stock_rules_is_not_minded(stage: Stage) -> None:
@@ -197,7 +197,7 @@ async def test_a_rule_that_failed_is_asked_again_though_its_columns_stand_still(
     for _ in range(5):
         await desk.poll()
 
-    assert not desk.watch._ask._asked[0].last.failed
+    assert not desk.watch.observer._ask._asked[0].last.failed
 
 
 # ---------------------------------------------------------------- endless calls
@@ -331,7 +331,7 @@ async def test_a_rule_whose_words_take_long_is_told_in_plain_ones_meanwhile(stag
     await desk.load()
     event = desk.minder
     stage.took = 4.0
-    rule, view = desk.judge.rules[0], desk.watch._view()
+    rule, view = desk.judge.rules[0], desk.watch.observer.view(desk.watch._sight())
     said = next(iter(_changes()))
     assert event.compose(rule, view, said)[0] == "my words"
     stage.took = 0.0

@@ -1,0 +1,102 @@
+"""One account as its rules see it: what was seen, its past, and what comes of each look.
+
+The watch fills it with what the exchange answers now; playback with what it answered once. All else is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from riskbot.delivery import Receiver
+from riskbot.history import History
+from riskbot.model import AccountInfo, Outage, View
+from riskbot.rules import Asker, Measured, Rule, measure
+from riskbot.service.judge import Judge
+from riskbot.snapshot import Snapshot
+from riskbot.store import Store
+
+
+class Observation(Struct, frozen=True):
+    """One look at an account: all that its rules are asked with, besides the past.
+
+    at: the moment. snapshot: a reply that came just then; None: the last one stands. outage: nothing is seen, or the
+    last reply is not true any more. info: what was known of the account by then. max_gap: the longest pause, seconds,
+    after which a fall need not be earned anew.
+    """
+
+    at: float
+    snapshot: Snapshot | None
+    outage: Outage | None
+    info: AccountInfo | None
+    max_gap: float
+
+
+class Observer:
+    """One account, looked at. Calls must not overlap: see `Judge.lock`."""
+
+    def __init__(self, judge: Judge, ask: Callable[[Rule, View], Measured] = measure) -> None:
+        """ask: how a rule is asked."""
+        self.judge = judge
+        self.history = History()
+        self.snapshot = Snapshot({"details": []})
+        """The last reply; with `fetched_at` 0 none came yet."""
+        self._how = ask
+        self._owed = False
+        self._take_rules()
+
+    def _take_rules(self) -> None:
+        rules = self.judge.rules
+        self._ask = Asker(rules, self._how)
+        self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
+        self.harmless = frozenset(rule.name for rule in rules if not rule.DANGER)
+
+    async def remember(self, store: Store, now: float) -> float:
+        """Fill the windows from the journal; give when the account was last seen."""
+        longest = max((want.over for rule in self.judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+        points, seen = await store.recall(self.judge.account, now - longest)
+        self.history.restore(((p.field, p.ccy, p.at, p.value) for p in points), seen)
+        return seen
+
+    async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store, now: Observation) -> None:
+        """Go over to these rules. now: what there is to see just now; what was seen last is judged by them at once."""
+        before = self.history
+        self.judge.use(rules, receivers)
+        self._take_rules()
+        if self.history is not before:
+            await self.remember(store, now.at)
+        await self.judge.adopt(self.view(now))
+        if self.snapshot.fetched_at:
+            self.history.add(self.snapshot)
+            await self.look_again(now)
+
+    async def look(self, seen: Observation) -> None:
+        """Ask the rules and judge what they say. While nothing is seen only those about blindness are asked."""
+        if seen.snapshot is not None:
+            self.snapshot = seen.snapshot
+            self.history.add(seen.snapshot)
+        view = self.view(seen)
+        await self.judge.judge(self._ask(view), view, seen.max_gap)
+        if seen.snapshot is not None:
+            await self._note_debt(seen.snapshot)
+
+    async def look_again(self, now: Observation) -> None:
+        """The last reply was judged before; it counts as one, of its own moment. Unless nothing is seen any more."""
+        await self.look(now if now.outage else replace(now, at=self.snapshot.fetched_at, snapshot=None))
+
+    async def _note_debt(self, snapshot: Snapshot) -> None:
+        """That nothing is owed must be seen twice."""
+        owed, self._owed = self._owed, _owes(snapshot)
+        if (self._owed or owed) != self.judge.alerts.exposed:
+            await self.judge.note(exposed=self._owed or owed, seen=snapshot.fetched_at)
+
+    def view(self, seen: Observation) -> View:
+        """What the rules are asked with."""
+        account, alerts = self.judge.account, self.judge.alerts
+        return View(account, seen.at, self.snapshot, self.history, seen.info, seen.outage, alerts, self.harmless)
+
+
+def _owes(snapshot: Snapshot) -> bool:
+    return any(liab not in ("", "0", None) for liab in snapshot.column("liab"))
