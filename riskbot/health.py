@@ -11,7 +11,7 @@ from pydantic import Field
 
 from riskbot.delivery import about_receiver
 from riskbot.model import Cause, Event, Reading, Severity, View
-from riskbot.rules import Ladder, Measured, Rule, TierName
+from riskbot.rules import Ladder, Measured, Rule
 
 STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
 """The subjects of riskbot's own alerts that are about riskbot as a whole."""
@@ -53,8 +53,7 @@ class Health(Rule, kind="health"):
 
     def ladder(self) -> Ladder:
         """A tier for each severity."""
-        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # they are TierNames
-        return self.ladder_of(tiers, "above", step=Decimal(1))
+        return self.ladder_of_severities()
 
     def readings(self, view: View) -> Iterable[Reading]:
         """None from a view: `Problems` has them."""

@@ -17,7 +17,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import islice, pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -433,7 +433,7 @@ class Rule(BaseModel):
             self.flap,
         )
 
-    def ladder_of_severities(self, tiers: Iterable[TierName]) -> Ladder:
+    def ladder_of_severities(self, tiers: Iterable[TierName] = get_args(TierName)) -> Ladder:
         """A ladder for readings that are a severity already: 0 for well, 1 info, 2 warning, 3 critical, 4 emergency."""
         severities = sorted(Severity[name.upper()] for name in tiers)
         return self.ladder_of({s.label: Decimal(s) for s in severities}, "above", step=Decimal(1))  # type: ignore[misc] # labels are TierNames
