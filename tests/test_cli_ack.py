@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -221,28 +220,3 @@ async def test_with_nothing_open_there_is_nothing_to_acknowledge_and_one_that_do
     assert (nothing.exit_code, nothing.stdout) == (0, "No alert is open.\n")
     assert done.stdout.endswith("riskbot is not running: it heeds this when it does.\n")
     assert "riskbot is not running: this is how it left things" in listed.stdout
-
-
-@pytest.mark.parametrize("words", [[], ["--all"], [RATIO]], ids=["list", "all", "id"])
-def test_a_database_that_is_not_there_is_told_with_exit_code_1(tmp_path: Path, words: list[str]) -> None:
-    rules = tmp_path / "rules.toml"
-    rules.write_text("")
-
-    result = run(command, rules, *words)
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "not there yet" in result.stderr
-
-
-async def test_a_database_that_is_held_locked_is_told_with_exit_code_1(
-    life: Story, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("riskbot.store.visit.BUSY_TIMEOUT", 0.1)
-    held = sqlite3.connect(life.rules.with_name("riskbot.db"), isolation_level=None)
-    held.execute("BEGIN IMMEDIATE")
-
-    result = await life.run(command, "--all")
-
-    held.close()
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "another program holds it locked" in result.stderr

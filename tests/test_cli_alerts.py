@@ -243,14 +243,6 @@ async def test_nothing_open_is_said_in_words(rules: Path, store: SqliteStore) ->
     assert await found(rules) == []
 
 
-def test_a_database_that_is_not_there_is_told_with_exit_code_1(rules: Path) -> None:
-    result = alerts(rules)
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"{rules.with_name('riskbot.db')}: not there yet; riskbot makes it when it runs")
-    assert not rules.with_name("riskbot.db").exists()
-
-
 @pytest.mark.parametrize("content", [b"no database at all " * 99, None], ids=["text", "directory"])
 def test_what_is_no_database_is_told_with_exit_code_1(rules: Path, content: bytes | None) -> None:
     db = rules.with_name("riskbot.db")

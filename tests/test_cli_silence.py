@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -301,30 +300,3 @@ async def test_of_a_riskbot_that_does_not_run_it_is_said(tmp_path: Path) -> None
     assert "riskbot is not running: it heeds this when it does. To end it" in made.stdout
     assert "riskbot is not running: this is how it left things" in listed.stdout
     assert "riskbot is not running: it heeds this when it does. What is" in ended.stdout
-
-
-@pytest.mark.parametrize("words", [[], ["--rule=a", "--for=1h"], ["--end=all"]], ids=["list", "begin", "end"])
-def test_a_database_that_is_not_there_is_told_with_exit_code_1(tmp_path: Path, words: list[str]) -> None:
-    rules = tmp_path / "rules.toml"
-    rules.write_text("")
-
-    result = run(command, rules, *words)
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "not there yet" in result.stderr
-
-
-@pytest.mark.parametrize("words", [["--rule=a", "--for=1h"], ["--end=all"]], ids=["begin", "end"])
-async def test_a_database_that_is_held_locked_is_told_with_exit_code_1(
-    life: Story, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    write(life, Silence(NOW + 60, rule="a"))
-    monkeypatch.setattr("riskbot.store.visit.BUSY_TIMEOUT", 0.1)
-    held = sqlite3.connect(life.rules.with_name("riskbot.db"), isolation_level=None)
-    held.execute("BEGIN IMMEDIATE")
-
-    result = await life.run(command, *words)
-
-    held.close()
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "another program holds it locked" in result.stderr
