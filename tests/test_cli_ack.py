@@ -62,7 +62,7 @@ async def rows(life: Story, *args: str) -> list[dict[str, Any]]:
         RATIO,
         f"#main margin ratio {int(NOW - 300):x}.2",
         f"main  margin ratio {int(NOW - 300):x}.1r14 ",
-        f"#main margin ratio {int(NOW - 300):x}",
+        f" #main margin ratio {int(NOW - 300):x}",
     ],
 )
 async def test_an_open_alert_is_acknowledged_by_any_of_its_names(life: Story, word: str) -> None:
