@@ -14,13 +14,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems
+from riskbot.health import Health, Problems, about_watch
 from riskbot.model import Event, Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
@@ -35,7 +36,7 @@ from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
-from riskbot.service.watch import Watch, about_watch
+from riskbot.service.watch import Watch
 from riskbot.settings import SELF
 from riskbot.source import Source
 from riskbot.store import Message
@@ -280,15 +281,20 @@ class Service:
     def _start(self, name: object, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work, name=str(name))
         self._tasks[name] = task
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(self._over, name))
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _over(self, name: object, task: asyncio.Task[Any]) -> None:
         """The wish to stop ends all; so does a loop that failed."""
-        if task.cancelled() or self._ended.done():
+        if self._tasks.get(name) is task:  # a pacer may have a successor by now
+            del self._tasks[name]
+        if task.cancelled():
             return
-        if error := task.exception():
+        error = task.exception()  # is asked for always, or asyncio complains that nobody did
+        if self._ended.done():
+            return
+        if error:
             self._ended.set_exception(error)
-        elif task is self._tasks.get("stop"):
+        elif name == "stop":
             self._ended.set_result(None)
 
     def _cancel(self, name: object) -> None:

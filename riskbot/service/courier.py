@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from riskbot import delivery
 from riskbot.delivery import Receiver
-from riskbot.health import REFUSAL, Problem, Problems
+from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.service.clock import Clock, Pulse, steady
@@ -40,11 +40,6 @@ GROUP = 10
 """Messages that are sent as one at the most."""
 CLOSING_DIES = 86400.0
 """Seconds after which nobody needs to be told any more that something is over."""
-
-
-def about_refusal(name: str) -> str:
-    """The subject of riskbot's own alert that a receiver does not take a message."""
-    return f"{REFUSAL}{name}"
 
 
 class Budget:
