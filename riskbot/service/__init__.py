@@ -6,6 +6,7 @@ Courier: take ▸ send ▸ done | later | dead               ◀┘             
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
+Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
 """
 
 from __future__ import annotations
