@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from riskbot.settings import Needs
 
 NAME = "riskbot.service"
+STATE = "/var/lib/riskbot"
+"""What StateDirectory=riskbot stands for."""
 
 
 @click.command("systemd")
@@ -53,16 +55,16 @@ def command(
     It names this riskbot, the rules file, and what that needs: a file for each credential:NAME, one file for all
     ${NAME}.
 
-    Exit codes: 0 done, 1 it can't be written or the service could not read its files, 2 the rules file is wrong.
+    Exit codes: 0 done, 1 it can't be written, or the service could not use its files, 2 the rules file is wrong.
     """
     from riskbot.settings import needs  # noqa: PLC0415 - see cli/__init__.py
 
     with mistakes_told():
         wanted = needs(path)
+        in_the_way = [] if user else [*_obstacles(path, wanted)]
     unit = _unit(path.absolute(), wanted, credentials, env_file, user=user)
-    in_the_way = [] if user else [*_obstacles(wanted)]
     for words in in_the_way:
-        click.echo(f"the service can't read {words}", err=True)
+        click.echo(f"the service can't use {words}", err=True)
     if not (install or to):
         click.echo(unit.text(), nl=False)
         return
@@ -73,12 +75,17 @@ def command(
     click.echo("\n".join(_next(unit, target, wanted, anew=not there)))
 
 
-def _obstacles(wanted: Needs) -> Iterator[str]:
+def _obstacles(path: Path, wanted: Needs) -> Iterator[str]:
+    """What keeps the locked-in service from its work. Raises ConfigError."""
     from riskbot.cli.reach import obstacles, own_files  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import find_db  # noqa: PLC0415 - see cli/__init__.py
 
     yield from obstacles([*own_files(), *wanted.files])
     for file in wanted.secrets:
         yield f'{file}: its user is made anew at each start; write "credential:NAME", and systemd hands it over'
+    db = find_db(path, {"STATE_DIRECTORY": STATE})
+    if not db.is_relative_to(STATE):
+        yield f"{db}: it may write in {STATE} only; leave [store] path out, or write a name without a folder"
 
 
 def _unit(rules: Path, wanted: Needs, credentials: Path | None, env_file: Path | None, *, user: bool) -> Unit:
