@@ -223,6 +223,16 @@ async def test_the_service_watches_tells_and_lets_go(town: Town) -> None:
     assert town.posts["phone"].closed
 
 
+async def test_a_service_that_watches_is_ready_and_well(town: Town) -> None:
+    service = Service(town.bundle(), town.store)
+    assert not service.vitals.ready()
+    service = await town.open(town.bundle())
+    await town.until(service.vitals.ready)
+    assert service.vitals.reasons(service.clock.now()) == []
+    old = service.vitals._loops["the self-watch"]._at
+    await town.until(lambda: service.vitals._loops["the self-watch"]._at > old)
+
+
 async def test_a_notifier_that_cannot_be_made_ends_the_service_with_its_reason(town: Town) -> None:
     making: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     making.set_exception(ValueError("no such service"))

@@ -33,6 +33,7 @@ from riskbot.service.judge import Judge
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
+from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch, about_watch
 from riskbot.settings import SELF
 from riskbot.source import Source
@@ -102,6 +103,8 @@ class Service:
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
         )
         self._journal = Journal(self.watches, store, self.clock)
+        loops = {"the self-watch": self._self_watch.pulse}
+        self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.

@@ -9,7 +9,7 @@ from riskbot.delivery import Receiver
 from riskbot.health import Health, Problem, Problems
 from riskbot.history import History
 from riskbot.model import View
-from riskbot.service.clock import Clock, steady
+from riskbot.service.clock import Clock, Pulse, steady
 from riskbot.service.hush import Hush
 from riskbot.service.judge import Judge
 from riskbot.settings import SELF
@@ -19,6 +19,8 @@ from riskbot.store.surviving import SurvivingStore
 
 STOOD_STILL = 15.0
 """Seconds between two looks, of a loop that looks every second, that are worth telling."""
+STILL = 30.0
+"""Real seconds after which a look should have ended, whatever a slow disk may take."""
 TOLD_FOR = 600.0
 """What happened at one moment is shown for so many seconds."""
 NEVER = float("inf")
@@ -44,6 +46,8 @@ class SelfWatch:
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
         self._hush = hush or Hush(store)
         self._looked = 0.0
+        self.pulse = Pulse(clock, STILL * clock.speed)
+        """Moves with every look."""
         self._steps, self._jumped = clock.steps, clock.jumped
 
     async def run(self) -> None:
@@ -63,6 +67,7 @@ class SelfWatch:
         except Fenced:
             async with self._judge.lock:
                 await self._judge.load(self._clock.now())
+        self.pulse.beat()
 
     async def tick(self) -> None:
         """One look at riskbot itself."""

@@ -16,7 +16,7 @@ from riskbot.health import Problem, Problems
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock
+from riskbot.service.clock import Clock, Pulse
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observation, Observer
 from riskbot.snapshot import Snapshot
@@ -35,6 +35,8 @@ RAISE_ONLY = -1.0
 STALE_AFTER = 5.0
 """Seconds, or three polls: until then a poll that fails is no outage yet."""
 SLOW_EVERY = 30.0
+STILL = 30.0
+"""Real seconds after which a turn should have ended: its deadline, and twice what a slow disk may take."""
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
 
 
@@ -56,6 +58,8 @@ class Watch:
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
+        self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
+        """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
         self.observer = Observer(judge, ask)
         self._part = about_watch(judge.account)
@@ -102,6 +106,11 @@ class Watch:
         """Its alerts as last committed."""
         return self._judge.alerts
 
+    @property
+    def why(self) -> str:
+        """Why nothing was seen at the last poll; "": it was."""
+        return self._failures[-1].why if self._failures else ""
+
     async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
         """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen."""
         await self._guarded(partial(self._use, rules, receivers, store))
@@ -122,10 +131,12 @@ class Watch:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
         await self._guarded(self._turn)
         self.polls += 1
+        self.pulse.beat()
 
     async def wait(self) -> None:
         """A turn without asking: blindness grows by the second, also while polls are far between. Never raises."""
         await self._guarded(self._stay_blind)
+        self.pulse.beat()
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
         self._mind_the_clock()
