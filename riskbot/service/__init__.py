@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch, about_watch
-from riskbot.settings import SELF
+from riskbot.settings import SELF, WebSettings
 from riskbot.source import Source
 from riskbot.store import Message
 from riskbot.store.outbox import WAITING
@@ -65,7 +65,8 @@ class Bundle(Struct, frozen=True):
 
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them.
+    plugins: what they offer while riskbot watches, and what is wrong with them. web: what can be looked at over HTTP;
+    None: nothing.
     """
 
     accounts: tuple[Account, ...]
@@ -75,6 +76,7 @@ class Bundle(Struct, frozen=True):
     source: Callable[[Account], Source]
     notifier: Callable[[str], Awaitable[Notifier]]
     plugins: Plugins = Plugins()
+    web: WebSettings | None = None
 
 
 class Service:
@@ -187,6 +189,16 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    @property
+    def store(self) -> SurvivingStore:
+        """What is remembered."""
+        return self._store
+
+    def judges(self) -> Iterator[Judge]:
+        """What judges: each account's, and riskbot's own."""
+        yield from (watch.judge for watch in self.watches.values())
+        yield self._self_judge
 
     def _judge_of(self, account: str) -> Judge | None:
         if account == SELF:

@@ -16,9 +16,10 @@ from riskbot.health import Problem, Problems
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock, Pulse
+from riskbot.service.clock import Clock, Pulse, stopwatch
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observation, Observer
+from riskbot.service.tally import Tally
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
@@ -58,6 +59,10 @@ class Watch:
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
+        self.failed: Counter[str] = Counter()
+        """Polls that saw nothing, by `reason`."""
+        self.took = Tally(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+        """How long polls took, from asking to the commit."""
         self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
         """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
@@ -102,6 +107,11 @@ class Watch:
         return self._judge
 
     @property
+    def info(self) -> AccountInfo | None:
+        """Whose account it is; None: not known yet."""
+        return self._info
+
+    @property
     def alerts(self) -> Alerts:
         """Its alerts as last committed."""
         return self._judge.alerts
@@ -129,7 +139,9 @@ class Watch:
 
     async def poll(self) -> None:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
+        began = stopwatch()
         await self._guarded(self._turn)
+        self.took.add(stopwatch() - began)
         self.polls += 1
         self.pulse.beat()
 
@@ -149,6 +161,7 @@ class Watch:
             self._fenced = True
         except Exception as error:  # a mistake of riskbot itself: told, and the watch goes on
             log.exception("%s: the watch stumbled", self.account)
+            self.failed[INTERNAL] += 1
             self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
         else:
             self._problems.clear(self._part)
@@ -265,6 +278,7 @@ class Watch:
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
         now = self._clock.now()
+        self.failed[reason(error)] += 1
         if not self._failures or self._failures[-1].why != error.why:
             log.warning("%s: can't see the account: %s", self.account, error.why)
         self._failures = [*self._failures[-99:], error]
@@ -301,6 +315,17 @@ class Watch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
+
+
+INTERNAL = "internal"
+"""The reason of a poll that failed by a mistake of riskbot itself."""
+
+_REASONS = {Remedy.RESYNC: "clock", Remedy.SLOW: "refused", Remedy.BACK_OFF: "exchange"}
+
+
+def reason(error: SourceError) -> str:
+    """Why a poll failed, in one of a few words, to count by: refused, clock, exchange or network."""
+    return _REASONS.get(error.remedy) or ("exchange" if error.code else "network")
 
 
 def about_watch(account: str) -> str:
