@@ -34,9 +34,14 @@ class Declared(Struct, frozen=True):
     unit: Literal["", "s", "ratio", "flag"] = ""
 
     @property
+    def listed(self) -> str:
+        """How it is called in /metrics."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+    @property
     def series(self) -> str:
         """What its series are called; of a histogram those that a quantile is made of."""
-        return self.name + {"gauge": "", "counter": "_total", "histogram": "_bucket"}[self.kind]
+        return f"{self.name}_bucket" if self.kind == "histogram" else self.listed
 
 
 ALL: list[Declared] = []

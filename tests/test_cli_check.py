@@ -158,6 +158,7 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "accounts": [{"name": "[main] :fire:", "region": "global", "poll_every": 1.0}],
         "receivers": [{"name": "[/] phone", "min_severity": "info"}],
         "store": "/state/riskbot.db",
+        "web": None,
         "files": [str(path)],
         "warnings": [],
     }

@@ -60,7 +60,7 @@ class Watch:
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
         self.failed: Counter[str] = Counter()
-        """Polls that saw nothing, by `reason`."""
+        """Polls that saw nothing, by one of `REASONS`."""
         self.took = Tally(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
         """How long polls took, from asking to the commit."""
         self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
@@ -317,15 +317,15 @@ class Watch:
         await self._source.close()
 
 
-INTERNAL = "internal"
-"""The reason of a poll that failed by a mistake of riskbot itself."""
+REASONS = NETWORK, EXCHANGE, REFUSED, CLOCK, INTERNAL = "network", "exchange", "refused", "clock", "internal"
+"""Why polls fail, to count by. refused: the key, this address or this account; internal: a mistake of riskbot."""
 
-_REASONS = {Remedy.RESYNC: "clock", Remedy.SLOW: "refused", Remedy.BACK_OFF: "exchange"}
+_BY_REMEDY = {Remedy.RESYNC: CLOCK, Remedy.SLOW: REFUSED, Remedy.BACK_OFF: EXCHANGE}
 
 
 def reason(error: SourceError) -> str:
-    """Why a poll failed, in one of a few words, to count by: refused, clock, exchange or network."""
-    return _REASONS.get(error.remedy) or ("exchange" if error.code else "network")
+    """Which of `REASONS` it is."""
+    return _BY_REMEDY.get(error.remedy) or (EXCHANGE if error.code else NETWORK)
 
 
 def about_watch(account: str) -> str:

@@ -164,7 +164,7 @@ def _address(listen: str) -> tuple[str, int]:
     if re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= 65535 and (bare != host) == (":" in bare):
         with suppress(ValueError):
             return bare if bare == "localhost" else str(ip_address(bare)), int(port)
-    raise PydanticCustomError("listen", "write an IP address and a port: 127.0.0.1:9105, [::1]:9105 or 0.0.0.0:9105")
+    raise PydanticCustomError("listen", "write an IP address and a port, with a colon between them; IPv6 in brackets")
 
 
 def is_loopback(host: str) -> bool:

@@ -10,10 +10,11 @@ from importlib.metadata import version
 from riskbot import metrics
 from riskbot.metrics import Sheet
 from riskbot.model import Alert, Severity
+from riskbot.notify import Outcome
 from riskbot.rules import Measured, Rule
 from riskbot.service import Service
 from riskbot.service.judge import Judge
-from riskbot.service.watch import Watch
+from riskbot.service.watch import REASONS, Watch
 from riskbot.store import Message
 
 NOTHING = Measured()
@@ -59,8 +60,8 @@ def _account(sheet: Sheet, watch: Watch, now: float, *, sees: bool) -> None:
         sheet.put(metrics.SEEN_AGE, max(0.0, now - watch.seen), name)
     sheet.put(metrics.POLLS, watch.polls, name)
     sheet.put(metrics.POLLS_MISSED, watch.missed, name)
-    for reason, count in watch.failed.items():
-        sheet.put(metrics.POLLS_FAILED, count, name, reason)
+    for reason in REASONS:  # 0 too: else the first failure would be no increase
+        sheet.put(metrics.POLLS_FAILED, watch.failed[reason], name, reason)
     sheet.put(metrics.POLL_TIME, (watch.took.reached(), watch.took.total), name)
 
 
@@ -73,8 +74,8 @@ def _receivers(sheet: Sheet, service: Service, now: float) -> None:
         if messages:
             sheet.put(metrics.QUEUE_AGE, max(0.0, now - min(message.since for message in messages)), name)
     for name, courier in service.couriers.items():
-        for outcome, count in courier.tries.items():
-            sheet.put(metrics.DELIVERIES, count, name, outcome)
+        for outcome in Outcome:  # 0 too, as above
+            sheet.put(metrics.DELIVERIES, courier.tries[outcome], name, outcome)
         sheet.put(metrics.DELIVERY_TIME, (courier.took.reached(), courier.took.total), name)
 
 

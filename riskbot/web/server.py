@@ -8,7 +8,6 @@ import binascii
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -147,14 +146,17 @@ def _means_this_machine(host: str) -> bool:
 
 def _holds(authorization: str, token: str) -> bool:
     """Is the token in that header? As a Bearer token, or as the password that a browser asks for."""
-    scheme, _, given = authorization.partition(" ")
-    held = given.strip().encode("utf-8", "surrogateescape")
-    if scheme.lower() == "basic":
-        with suppress(binascii.Error):
-            held = base64.b64decode(held, validate=True).partition(b":")[2]
-    elif scheme.lower() != "bearer":
+    scheme, _, word = authorization.partition(" ")
+    given = word.strip().encode("utf-8", "surrogateescape")
+    try:
+        found = {"bearer": lambda: given, "basic": lambda: _password(given)}[scheme.lower()]()
+    except (KeyError, binascii.Error):
         return False
-    return hmac.compare_digest(held, token.encode())
+    return hmac.compare_digest(found, token.encode())
+
+
+def _password(given: bytes) -> bytes:
+    return base64.b64decode(given, validate=True).partition(b":")[2]
 
 
 class Scrape:
@@ -191,7 +193,8 @@ class _Visitor(web.RequestHandler):
     """A connection that is short, whatever the other side does: slow clients must not use up all descriptors."""
 
     def __init__(self, server: Any, visitors: dict[_Visitor, None]) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), access_log=strangers, logger=strangers)
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, access_log=strangers, logger=strangers, lingering_time=0)
         self._visitors = visitors
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
