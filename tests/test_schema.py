@@ -12,16 +12,15 @@ import jsonschema
 import pytest
 from pydantic import ConfigDict, Field
 
-from riskbot import plugins
 from riskbot.rules import Above, Duration, Number, Rule
 from riskbot.settings.schema import json_schema, of_kind, type_of
 from riskbot.spelling import duration
+from tests.files import KINDS
 
 ROOT = Path(__file__).parents[1]
 BAD = ROOT / "tests/data/bad"
 EXAMPLE = (ROOT / "rules.example.toml").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-KINDS = plugins.kinds(plugins.manager())
 SCHEMA = json_schema(KINDS)
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 ACCOUNT = {"name": "main", "api_key": "k", "api_secret": "s", "passphrase": "p"}
@@ -122,6 +121,8 @@ def test_defaults_are_written_as_a_trader_writes_them() -> None:
     keys = of_kind(KINDS["change"])["properties"]
 
     assert keys["keep_firing_for"]["default"] == "30s"
+    assert of_kind(KINDS["time_to"])["properties"]["over"]["default"] == ["5m", "15m", "1h"]
+    assert of_kind(KINDS["key_safety"])["properties"]["repeat_every"]["default"] == "1d"
     assert keys["hysteresis"]["default"] == 0.05
     assert keys["min_usd"]["default"] == 0
     assert keys["flap"]["default"] == {"changes": 6, "within": "10m", "calm": "2m"}

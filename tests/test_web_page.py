@@ -74,12 +74,12 @@ async def test_open_alerts_stand_worst_first_with_value_and_how_long() -> None:
     here.service.problems.fail("a part", Problem(here.hands.clock.now(), "it is broken", 0.0, 99.0))
     await here.service._self_watch.tick()
     seen = drawn(here)
-    alerts = re.search("Alerts account rule about value for (.*?) Accounts", seen.text)
+    alerts = re.search("Alerts account what for (.*?) Accounts", seen.text)
     assert alerts
     assert alerts[1] == (
-        "critical main margin_ratio 2.5 1 min 30 s "
-        "warning main mild 2.5 1 min 30 s "
-        "warning riskbot health a part it is broken 0 s"
+        "critical main margin ratio 2.5 (250 %) 1 min 30 s "
+        "warning main margin ratio 2.5 (250 %) 1 min 30 s "
+        "warning riskbot a part is failing it is broken 0 s"
     )
     assert seen.text.startswith("critical, can't be relied on · riskbot")
     assert "main: not seen for 1 min 30 s" in seen.text

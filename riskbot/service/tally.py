@@ -1,10 +1,12 @@
-"""How often something took how long."""
+"""What is counted of polls and deliveries, for whoever looks."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
 from math import inf
+
+from riskbot.source import Remedy, SourceError
 
 
 class Tally:
@@ -24,3 +26,14 @@ class Tally:
     def reached(self) -> list[tuple[float, int]]:
         """(bound, how many took at most so long), shortest first; the last one is all."""
         return list(zip(self._bounds, accumulate(self._counts), strict=True))
+
+
+REASONS = NETWORK, EXCHANGE, REFUSED, CLOCK, INTERNAL = "network", "exchange", "refused", "clock", "internal"
+"""Why polls fail. refused: the key, this address or this account; internal: a mistake of riskbot."""
+
+_BY_REMEDY = {Remedy.RESYNC: CLOCK, Remedy.SLOW: REFUSED, Remedy.BACK_OFF: EXCHANGE}
+
+
+def reason(error: SourceError) -> str:
+    """Which of `REASONS` it is."""
+    return _BY_REMEDY.get(error.remedy) or (EXCHANGE if error.code else NETWORK)

@@ -52,7 +52,8 @@ class Vitals:
 
     def sees(self, watch: Watch, now: float) -> bool:
         """Is the account's last good answer a fresh one?"""
-        return watch.ever_seen and now - watch.seen <= max(FRESH * self._clock.speed, 3 * watch.poll_every)
+        sight = watch.sight
+        return sight.ever_seen and now - sight.seen <= max(FRESH * self._clock.speed, 3 * watch.poll_every)
 
     def _pulses(self) -> Iterator[tuple[str, Pulse]]:
         yield from ((f"the watch of {name}", watch.pulse) for name, watch in self._watches.items())
@@ -62,10 +63,10 @@ class Vitals:
     def _blind(self, now: float) -> Iterator[str]:
         for name, watch in self._watches.items():
             why = f": {watch.why}" if watch.why else ""
-            if not watch.ever_seen:
+            if not watch.sight.ever_seen:
                 yield f"{name}: never seen{why}"
             elif not self.sees(watch, now):
-                yield f"{name}: not seen for {span(now - watch.seen)}{why}"
+                yield f"{name}: not seen for {span(now - watch.sight.seen)}{why}"
 
     def _unsent(self, now: float) -> Iterator[str]:
         """Of each receiver the message that waits longest."""

@@ -27,6 +27,7 @@ from riskbot.settings.model import (
     StoreSettings,
     WebSettings,
 )
+from riskbot.settings.needs import Needs, needs
 
 __all__ = [
     "OKX",
@@ -34,6 +35,7 @@ __all__ = [
     "AccountSettings",
     "Config",
     "ConfigError",
+    "Needs",
     "Problem",
     "ReceiverSettings",
     "Stamps",
@@ -43,4 +45,5 @@ __all__ = [
     "find_db",
     "find_plugins",
     "load",
+    "needs",
 ]

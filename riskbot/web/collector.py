@@ -14,7 +14,8 @@ from riskbot.notify import Outcome
 from riskbot.rules import Measured, Rule
 from riskbot.service import Service
 from riskbot.service.judge import Judge
-from riskbot.service.watch import REASONS, Watch
+from riskbot.service.tally import REASONS
+from riskbot.service.watch import Watch
 from riskbot.store import Message
 
 NOTHING = Measured()
@@ -56,8 +57,8 @@ def _account(sheet: Sheet, watch: Watch, now: float, *, sees: bool) -> None:
     if sees and ratio.is_finite():
         sheet.put(metrics.MGN_RATIO, float(ratio), name)
     sheet.put(metrics.ACCOUNT_UP, sees, name)
-    if watch.ever_seen:
-        sheet.put(metrics.SEEN_AGE, max(0.0, now - watch.seen), name)
+    if watch.sight.ever_seen:
+        sheet.put(metrics.SEEN_AGE, max(0.0, now - watch.sight.seen), name)
     sheet.put(metrics.POLLS, watch.polls, name)
     sheet.put(metrics.POLLS_MISSED, watch.missed, name)
     for reason in REASONS:  # 0 too: else the first failure would be no increase

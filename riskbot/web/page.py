@@ -13,13 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from riskbot.delivery import about_receiver
-from riskbot.model import Alert, Severity
+from riskbot.model import Severity
 from riskbot.notify import Outcome
 from riskbot.rules import Measured, Rule, Rung
 from riskbot.service import Service
 from riskbot.service.judge import Judge
 from riskbot.service.watch import Watch
-from riskbot.settings import SELF
 from riskbot.snapshot import MODES
 from riskbot.store import Message
 from riskbot.text import clock as moment
@@ -122,7 +121,7 @@ def _account(service: Service, watch: Watch, now: float) -> dict[str, Any]:
         "name": watch.account,
         "mode": MODES.get(watch.info.mode, "") if watch.info else "",
         "sees": service.vitals.sees(watch, now),
-        "seen": f"{span(max(0.0, now - watch.seen))} ago" if watch.ever_seen else "never",
+        "seen": f"{span(max(0.0, now - watch.sight.seen))} ago" if watch.sight.ever_seen else "never",
         "why": watch.why,
         "worst": _worst(watch.judge).label,
         "ratio": number(seen.mgn_ratio) if seen.mgn_ratio.is_finite() else "",
@@ -143,27 +142,16 @@ def _tiers(rules: Iterable[Rule]) -> list[Rung]:
 
 def _alerts(service: Service, now: float) -> Iterator[dict[str, Any]]:
     for judge in service.judges():
-        for rule, subjects in judge.alerts.alerts.items():
-            for subject, alert in subjects.items():
-                if alert.shown:
-                    yield _alert(judge, rule, subject, alert, now)
-
-
-def _alert(judge: Judge, rule: str, subject: str, alert: Alert, now: float) -> dict[str, Any]:
-    readings = judge.measured.get(rule, NOTHING).readings
-    reading = next((reading for reading in readings if reading.ccy == subject), None)
-    own = judge.account == SELF
-    return {
-        "severity": alert.shown,
-        "level": alert.shown.label,
-        "account": judge.account,
-        "rule": rule,
-        "subject": subject,
-        "opened": alert.opened,
-        "lasted": span(now - alert.opened),
-        "value": "" if own or reading is None or not reading.value.is_finite() else number(reading.value),
-        "note": reading.note if reading else "",
-    }
+        for event in judge.open(now):
+            yield {
+                "severity": event.after,
+                "level": event.after.label,
+                "account": judge.account,
+                "says": judge.say(event),
+                "note": event.note,
+                "opened": event.opened,
+                "lasted": span(now - event.opened),
+            }
 
 
 # Receivers.
