@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from riskbot.cli.common import secrets
 from riskbot.settings import Config, ConfigError, find_db, load
 from tests.files import EXAMPLE, KEYS, KINDS
 
@@ -380,3 +381,7 @@ def test_a_token_that_others_can_read_in_the_file_is_warned_of(make: Make) -> No
     )
     assert make(text, 0o600).warnings == ()
     assert make(text.replace(TOKEN, "${TOKEN}"), 0o644, TOKEN=TOKEN).warnings == ()
+
+
+def test_the_token_is_among_what_nobody_may_see(make: Make) -> None:
+    assert TOKEN in secrets(make(f'{MAIN}{PHONE}{RATIO}{WEB}token = "{TOKEN}"\n'))
