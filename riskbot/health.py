@@ -19,6 +19,9 @@ REFUSAL = "a message to "
 PLUGIN = "plugin "
 """What precedes a plugin's name in the subject of the alert that something is wrong with it."""
 
+HEARTBEAT = "the heartbeat"
+"""The subject of the alert that the pings to the outside service fail."""
+
 _OWNED = (about_receiver(""), REFUSAL, "watching ", PLUGIN)
 """What precedes the name of a receiver, an account or a plugin in a subject."""
 

@@ -286,6 +286,14 @@ def test_a_literal_token_in_a_url_is_warned_of(make: Make, tmp_path: Path, url: 
     assert [text[:8] for text in said] == (["9: url: "] if open_secret else [])
 
 
+@pytest.mark.parametrize(("url", "said"), [("https://hc-ping.com/uuid", ["2: url: "]), ("${RISKBOT_BEAT}", [])])
+def test_a_literal_heartbeat_url_that_others_can_read_is_warned_of(make: Make, url: str, said: list[str]) -> None:
+    config = make(f'[heartbeat]\nurl = "{url}"\n{MAIN}{PHONE}{RATIO}', 0o644, RISKBOT_BEAT="https://hc-ping.com/uuid")
+    assert [text[:8] for text in warned(config)] == said
+    assert config.heartbeat is not None
+    assert (config.heartbeat.url.get_secret_value(), config.heartbeat.every) == ("https://hc-ping.com/uuid", 60.0)
+
+
 @pytest.mark.parametrize(
     ("text", "warnings"),
     [

@@ -5,6 +5,7 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
 """
 
@@ -27,6 +28,7 @@ from riskbot.plugins import Plugins
 from riskbot.rules import Rule
 from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
+from riskbot.service.heartbeat import Heartbeat
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
@@ -35,7 +37,7 @@ from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch, about_watch
-from riskbot.settings import SELF
+from riskbot.settings import SELF, HeartbeatSettings
 from riskbot.source import Source
 from riskbot.store import Message
 from riskbot.store.outbox import WAITING
@@ -65,7 +67,7 @@ class Bundle(Struct, frozen=True):
 
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them.
+    plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
     """
 
     accounts: tuple[Account, ...]
@@ -75,6 +77,7 @@ class Bundle(Struct, frozen=True):
     source: Callable[[Account], Source]
     notifier: Callable[[str], Awaitable[Notifier]]
     plugins: Plugins = Plugins()
+    heartbeat: HeartbeatSettings | None = None
 
 
 class Service:
@@ -105,6 +108,7 @@ class Service:
         self._journal = Journal(self.watches, store, self.clock)
         loops = {"the self-watch": self._self_watch.pulse}
         self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
+        self._heartbeat = Heartbeat(lambda: self.bundle.heartbeat, self.vitals, self.clock, self.problems)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.
@@ -120,7 +124,7 @@ class Service:
             await self._open(account)
         await self._self_judge.load(self.clock.now())
         await self._close_strangers()
-        for loop in (self._self_watch.run(), self._journal.run(), *others):
+        for loop in (self._self_watch.run(), self._journal.run(), self._heartbeat.run(), *others):
             self._start(loop, loop)
         self._pace()
         self._start("stop", stop.wait())

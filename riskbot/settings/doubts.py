@@ -23,6 +23,9 @@ def open_secrets(path: Path, document: dict[str, Any]) -> Iterator[Loc]:
             if key in account and not Secrets.refers(account[key]):
                 yield Loc(("accounts", i, key), _open_secret(path, key))
                 return
+    if not Secrets.refers(named(document, "heartbeat").get("url", "file:")):
+        yield Loc(("heartbeat", "url"), _open_secret(path, "url"))
+        return
     for name, receiver in named(document, "receivers").items():
         url = receiver["url"]
         if not Secrets.refers(url) and not re.fullmatch(r"\w+://[^/?@]*/?", url):
