@@ -96,7 +96,7 @@ async def test_an_account_without_a_good_answer_for_15_s_is_not_watched() -> Non
 async def test_an_account_that_is_polled_seldom_may_be_seen_as_seldom() -> None:
     here = await ward()
     await here.live()
-    here.watch.poll_every = 60.0
+    here.watch.sight.poll_every = 60.0
     here.hands.turn(180)
     assert not [why for why in here.reasons() if "not seen" in why]
     here.hands.turn(1)

@@ -57,11 +57,12 @@ class Vitals:
 
     def _blind(self, now: float) -> Iterator[str]:
         for name, watch in self._watches.items():
-            why = f": {watch.why}" if watch.why else ""
-            if not watch.ever_seen:
+            sight = watch.sight
+            why = f": {sight.why}" if sight.why else ""
+            if not sight.ever_seen:
                 yield f"{name}: never seen{why}"
-            elif now - watch.seen > max(FRESH * self._clock.speed, 3 * watch.poll_every):
-                yield f"{name}: not seen for {span(now - watch.seen)}{why}"
+            elif now - sight.seen > max(FRESH * self._clock.speed, 3 * sight.poll_every):
+                yield f"{name}: not seen for {span(now - sight.seen)}{why}"
 
     def _unsent(self, now: float) -> Iterator[str]:
         """Of each receiver the message that waits longest."""
