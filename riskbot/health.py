@@ -22,17 +22,30 @@ PLUGIN = "plugin "
 HEARTBEAT = "the heartbeat"
 """The subject of the alert that the pings to the outside service fail."""
 
-_OWNED = (about_receiver(""), REFUSAL, "watching ", PLUGIN)
+POLLS = "polls of "
+"""What precedes an account's name in the subject of the alert that most of its polls are left out."""
+
+_OWNED = (about_receiver(""), REFUSAL, "watching ", POLLS, PLUGIN)
 """What precedes the name of a receiver, an account or a plugin in a subject."""
 
 _WORDS = (
     (f"{REFUSAL}*", "{} was refused", "{}: no refusal for ten minutes"),
     ("the clock", "{} has jumped", "{} is steady"),
     ("the watch", "riskbot stood still", "riskbot is awake"),
+    (f"{POLLS}*", "{} are left out", "{} are in time again"),
+    ("the machine", "{} is too busy", "{} keeps up again"),
+    ("the disk", "{} is nearly full", "{} has room again"),
+    ("the database", "{} has grown large", "{} is no larger than it should be"),
+    ("the time", "{} of this machine is wrong", "{} of this machine is right again"),
     ("*.toml", "{} can't be used", "{} is in use again"),
     ("*", "{} is failing", "{} works again"),
 )
 """For the subjects that match: what is said while it fails, and after."""
+
+
+def about_polls(account: str) -> str:
+    """The subject of riskbot's own alert that most polls of an account are left out."""
+    return f"{POLLS}{account}"
 
 
 class Health(Rule, kind="health"):

@@ -35,6 +35,8 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
         ),
         found,
         config.heartbeat,
+        exchange.offsets,
+        config.max_mb,
     )
 
 

@@ -53,7 +53,8 @@ def load(
     everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
     files = tuple(source.path for source in sources.all)
     db = _db(path, file.store, env)
-    return Config(file.accounts, file.receivers, everything, db, tuple(sources.told()), files, file.heartbeat)
+    warnings, max_mb = tuple(sources.told()), file.store.max_mb
+    return Config(file.accounts, file.receivers, everything, db, warnings, files, file.heartbeat, max_mb)
 
 
 def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:

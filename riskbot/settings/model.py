@@ -134,6 +134,7 @@ class StoreSettings(_Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
+    max_mb: int = Field(2000, ge=10, description="Megabytes; that it has grown beyond them is told.")
 
 
 class Config(Struct, frozen=True):
@@ -149,6 +150,7 @@ class Config(Struct, frozen=True):
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
     heartbeat: HeartbeatSettings | None = None
+    max_mb: int = StoreSettings().max_mb
 
 
 class File(_Section):
