@@ -11,41 +11,50 @@ from pydantic import Field
 
 from riskbot.delivery import about_receiver
 from riskbot.model import Cause, Event, Reading, Severity, View
-from riskbot.rules import Ladder, Measured, Rule, TierName
+from riskbot.rules import Ladder, Measured, Rule
 
-REFUSAL = "a message to "
-"""What precedes a receiver's name in the subject of the alert that it refuses a message."""
+STORE, CLOCK, WATCH, HEARTBEAT = "the store", "the clock", "the watch", "the heartbeat"
+"""The subjects of riskbot's own alerts that are about riskbot as a whole."""
+MACHINE, DISK, DATABASE, TIME = "the machine", "the disk", "the database", "the time"
+"""And those about what it stands on."""
 
-PLUGIN = "plugin "
-"""What precedes a plugin's name in the subject of the alert that something is wrong with it."""
 
-HEARTBEAT = "the heartbeat"
-"""The subject of the alert that the pings to the outside service fail."""
+def about_refusal(name: str) -> str:
+    """The subject of riskbot's own alert that a receiver does not take a message."""
+    return f"a message to {name}"
 
-POLLS = "polls of "
-"""What precedes an account's name in the subject of the alert that most of its polls are left out."""
 
-_OWNED = (about_receiver(""), REFUSAL, "watching ", POLLS, PLUGIN)
-"""What precedes the name of a receiver, an account or a plugin in a subject."""
+def about_watch(account: str) -> str:
+    """The subject of riskbot's own alert that it stumbles over an account."""
+    return f"watching {account}"
 
-_WORDS = (
-    (f"{REFUSAL}*", "{} was refused", "{}: no refusal for ten minutes"),
-    ("the clock", "{} has jumped", "{} is steady"),
-    ("the watch", "riskbot stood still", "riskbot is awake"),
-    (f"{POLLS}*", "{} are left out", "{} are in time again"),
-    ("the machine", "{} is too busy", "{} keeps up again"),
-    ("the disk", "{} is nearly full", "{} has room again"),
-    ("the database", "{} has grown large", "{} is no larger than it should be"),
-    ("the time", "{} of this machine is wrong", "{} of this machine is right again"),
-    ("*.toml", "{} can't be used", "{} is in use again"),
-    ("*", "{} is failing", "{} works again"),
-)
-"""For the subjects that match: what is said while it fails, and after."""
+
+def about_plugin(name: str) -> str:
+    """The subject of riskbot's own alert that something is wrong with a plugin."""
+    return f"plugin {name}"
 
 
 def about_polls(account: str) -> str:
     """The subject of riskbot's own alert that most polls of an account are left out."""
-    return f"{POLLS}{account}"
+    return f"polls of {account}"
+
+
+_OWNED = tuple(about("") for about in (about_receiver, about_refusal, about_watch, about_polls, about_plugin))
+"""What precedes the name of a receiver, an account or a plugin in a subject."""
+
+_WORDS = (
+    (about_refusal("*"), "{} was refused", "{}: no refusal for ten minutes"),
+    (CLOCK, "{} has jumped", "{} is steady"),
+    (WATCH, "riskbot stood still", "riskbot is awake"),
+    (about_polls("*"), "{} are left out", "{} are in time again"),
+    (MACHINE, "{} is too busy", "{} keeps up again"),
+    (DISK, "{} is nearly full", "{} has room again"),
+    (DATABASE, "{} has grown large", "{} is no larger than it should be"),
+    (TIME, "{} of this machine is wrong", "{} of this machine is right again"),
+    ("*.toml", "{} can't be used", "{} is in use again"),
+    ("*", "{} is failing", "{} works again"),
+)
+"""For the subjects that match: what is said while it fails, and after."""
 
 
 class Health(Rule, kind="health"):
@@ -56,8 +65,7 @@ class Health(Rule, kind="health"):
 
     def ladder(self) -> Ladder:
         """A tier for each severity."""
-        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # they are TierNames
-        return self.ladder_of(tiers, "above", step=Decimal(1))
+        return self.ladder_of_severities()
 
     def readings(self, view: View) -> Iterable[Reading]:
         """None from a view: `Problems` has them."""
@@ -140,11 +148,6 @@ class Problems:
     def of(self, part: str) -> Problem | None:
         """What is wrong with the part, told or not yet; None: it works."""
         return self._open.get(part)
-
-    def trouble(self, part: str, now: float) -> Problem | None:
-        """The part's problem, if it is by now bad enough to be told."""
-        problem = self._open.get(part)
-        return problem if problem and problem.severity(now) >= Severity.WARNING else None
 
     def __contains__(self, part: str) -> bool:
         return part in self._open

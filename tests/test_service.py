@@ -11,13 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Problem, Problems
+from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Outcome, Verdict
 from riskbot.rules import Rule
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import Clock
-from riskbot.service.courier import about_refusal
 from riskbot.service.judge import Judge
 from riskbot.service.reloader import Reloader
 from riskbot.service.selfwatch import SelfWatch, health
@@ -354,6 +353,15 @@ async def test_a_new_receiver_is_told_of_what_is_open_and_one_that_moved_gets_a_
     assert service.couriers["phone"] is not old
     assert town.made == ["phone", "main", "phone", "mail"]
     assert town.titles() == town.titles("mail") == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
+
+
+async def test_loops_that_have_ended_are_forgotten(town: Town) -> None:
+    service = await town.open(town.bundle())
+    running = len(service._tasks)
+    for address in "abc":
+        await service.apply(replace(town.bundle(), addresses={"phone": address}))
+    await town.until(lambda: len(service._tasks) == running)
+    assert service._tasks["pacer"].done() is False
 
 
 async def test_other_settings_of_a_receiver_need_no_new_courier(town: Town) -> None:

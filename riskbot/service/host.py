@@ -8,14 +8,12 @@ from math import exp, inf
 
 from msgspec import Struct
 
-from riskbot.health import Problem, Problems, about_polls
+from riskbot.health import DATABASE, DISK, MACHINE, TIME, Problem, Problems, about_polls
 from riskbot.model import Severity
 from riskbot.service.watch import Watch
 from riskbot.store import Room
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import number, span
-
-MACHINE, DISK, DATABASE, TIME = "the machine", "the disk", "the database", "the time"
 
 LATE = 0.25
 """Seconds that what is due starts late on the average."""
@@ -138,7 +136,7 @@ class Host:
     def _count_polls(self, now: float) -> None:
         for name, watch in self._watches.items():
             missed, polls = self._counted.get(watch, (watch.missed, watch.polls))
-            seen = not watch.sight.why  # else its failing is told, and why
+            seen = not watch.why  # else its failing is told, and why
             since = left_out(watch.missed - missed, watch.polls - polls) if seen else FINE
             self._note(about_polls(name), since, now)
         self._counted = {watch: (watch.missed, watch.polls) for watch in self._watches.values()}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from riskbot import text
 from riskbot.delivery import Receiver
-from riskbot.health import Health, Problem, Problems
+from riskbot.health import CLOCK, STORE, WATCH, Health, Problem, Problems
 from riskbot.history import History
 from riskbot.model import View
 from riskbot.service import clock as clocks
@@ -29,8 +29,6 @@ NEVER = float("inf")
 
 class SelfWatch:
     """riskbot's own alerts: the same machine, fed with what fails in riskbot itself."""
-
-    STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
 
     def __init__(
         self,
@@ -82,9 +80,9 @@ class SelfWatch:
         now = self._clock.now()
         await self._hush.look()
         if self._store.failing:
-            self._problems.fail(self.STORE, Problem(now, self._store.failing, 0.0, 0.0))
+            self._problems.fail(STORE, Problem(now, self._store.failing, 0.0, 0.0))
         else:
-            self._problems.clear(self.STORE)
+            self._problems.clear(STORE)
         self._mind_time(now)
         if self._look:
             await self._look(now, self._late)
@@ -110,12 +108,12 @@ class SelfWatch:
             self._steps = self._clock.steps
             way = "ahead" if step.seconds > 0 else "back"
             why = f"the machine's clock was set {way} by {text.span(abs(step.seconds))} at {text.clock(step.at)}"
-            self._problems.happened(self.CLOCK, Problem(now, why, 0.0, NEVER))
+            self._problems.happened(CLOCK, Problem(now, why, 0.0, NEVER))
         elif self._looked and now - self._looked > STOOD_STILL:
             why = f"nothing was watched for {text.span(now - self._looked)}, until {text.clock(now)}"
-            self._problems.happened(self.WATCH, Problem(now, why, 0.0, 0.0 if self._exposed() else NEVER))
+            self._problems.happened(WATCH, Problem(now, why, 0.0, 0.0 if self._exposed() else NEVER))
         self._looked = now
-        for part in (self.CLOCK, self.WATCH):
+        for part in (CLOCK, WATCH):
             problem = self._problems.of(part)
             if problem is None or now - problem.since > TOLD_FOR:
                 self._problems.clear(part)

@@ -38,11 +38,6 @@ class Sight:
         self._stamp: object = None
         self._stamp_moved = 0.0
 
-    @property
-    def why(self) -> str:
-        """Why nothing was seen at the last poll; "": it was."""
-        return self.failures[-1].why if self.failures else ""
-
     def stale(self, snapshot: Snapshot, rules: Iterable[Rule]) -> SourceError | None:
         """The failure that a reply is, if the exchange repeats an old answer: its `uTime` moves on a quiet account too.
 

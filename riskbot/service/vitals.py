@@ -57,12 +57,11 @@ class Vitals:
 
     def _blind(self, now: float) -> Iterator[str]:
         for name, watch in self._watches.items():
-            sight = watch.sight
-            why = f": {sight.why}" if sight.why else ""
-            if not sight.ever_seen:
+            why = f": {watch.why}" if watch.why else ""
+            if not watch.sight.ever_seen:
                 yield f"{name}: never seen{why}"
-            elif now - sight.seen > max(FRESH * self._clock.speed, 3 * sight.poll_every):
-                yield f"{name}: not seen for {span(now - sight.seen)}{why}"
+            elif now - watch.sight.seen > max(FRESH * self._clock.speed, 3 * watch.poll_every):
+                yield f"{name}: not seen for {span(now - watch.sight.seen)}{why}"
 
     def _unsent(self, now: float) -> Iterator[str]:
         """Of each receiver the message that waits longest."""

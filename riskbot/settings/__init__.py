@@ -27,6 +27,7 @@ from riskbot.settings.model import (
     ReceiverSettings,
     StoreSettings,
 )
+from riskbot.settings.needs import Needs, needs
 
 __all__ = [
     "OKX",
@@ -35,6 +36,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "HeartbeatSettings",
+    "Needs",
     "Problem",
     "ReceiverSettings",
     "Stamps",
@@ -43,4 +45,5 @@ __all__ = [
     "find_db",
     "find_plugins",
     "load",
+    "needs",
 ]
