@@ -65,6 +65,11 @@ class Judge:
         kept = {rule.name for rule in self.rules if rule._ladder.mark == marks.get(rule.name)}  # noqa: SLF001 - as above
         self._measured = {name: answer for name, answer in self._measured.items() if name in kept}
 
+    @property
+    def measured(self) -> Mapping[str, Measured]:
+        """The last answer of each rule, as it stands."""
+        return self._measured
+
     async def load(self, now: float, seen: float = 0.0) -> None:
         """Take up what was remembered, and fit it to the rules and receivers as they are.
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
+from riskbot import spelling
 from riskbot.model import Severity
-from riskbot.rules import Duration, Rule, TierName
+from riskbot.rules import Duration, Rule, TierName, suggest
 
 SELF = "riskbot"
 """The name under which riskbot tells of its own state."""
@@ -130,6 +133,42 @@ class HeartbeatSettings(_Section):
         return url
 
 
+def _time(value: object) -> time:
+    if isinstance(value, time) and value.tzinfo is None:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"([01]?[0-9]|2[0-3]):[0-5][0-9]", value):
+        return time.fromisoformat(value.zfill(5))
+    raise PydanticCustomError("time", 'not a time of day: write "08:00"')
+
+
+Time = Annotated[time, BeforeValidator(_time), WithJsonSchema(spelling.TIME)]
+"""A time of day; a trader writes `"08:00"`."""
+
+
+class StartSettings(_Section):
+    """`[start]`: who hears that riskbot has started, if what is watched has changed or nobody watched for a while."""
+
+    receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
+
+
+class DailySettings(_Section):
+    """`[daily]`: one message a day on how all is."""
+
+    at: Time = Field(description="When.")
+    timezone: str | None = Field(None, description="Where it is that time; else where this machine thinks it is.")
+    receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            near = suggest(name, available_timezones()) or ' is known by that name here: write one as "Europe/Berlin"'
+            raise PydanticCustomError("zone", "no time zone{near}", {"near": near}) from None
+        return name
+
+
 class StoreSettings(_Section):
     """`[store]`: where riskbot remembers."""
 
@@ -151,6 +190,8 @@ class Config(Struct, frozen=True):
     files: tuple[Path, ...] = ()
     heartbeat: HeartbeatSettings | None = None
     max_mb: int = StoreSettings().max_mb
+    start: StartSettings = StartSettings()
+    daily: DailySettings | None = None
 
 
 class File(_Section):
@@ -164,6 +205,8 @@ class File(_Section):
     receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
     store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
     heartbeat: HeartbeatSettings | None = Field(None, description="Who is pinged while all is well.")
+    start: StartSettings = Field(StartSettings(), description="Who hears of a start.")
+    daily: DailySettings | None = Field(None, description="When to say how all is, once a day.")
     rules: tuple[dict[str, Any], ...] = Field((), description="What to watch for.")
 
 
