@@ -186,6 +186,16 @@ async def test_what_riskbot_stands_on_is_shown_once_it_was_looked_at(monkeypatch
     assert found['riskbot_clock_drift_seconds{server="https://okx.example"}'] == -1.5
 
 
+async def test_what_is_only_on_its_way_is_no_alert_yet() -> None:
+    here = await Lookout(rule("margin_ratio", below={"critical": 3}, **{"for": "1m"})).open()
+    here.market.ratio = "2.5"
+    await here.poll()
+    assert (await here.metrics())[f'riskbot_alert_severity{{{MAIN},ccy="",rule="margin_ratio"}}'] == 0
+    for _ in range(70):
+        await here.poll()
+    assert (await here.metrics())[f'riskbot_alert_severity{{{MAIN},ccy="",rule="margin_ratio"}}'] == 3
+
+
 # ---------------------------------------------------------------- how many
 
 
