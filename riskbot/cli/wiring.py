@@ -42,6 +42,7 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
         config.max_mb,
         _told(config.start.receivers, settings),
         daily(config.daily, settings),
+        config.web,
     )
 
 

@@ -7,6 +7,7 @@ SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
 Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
+Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
 """
 
 from __future__ import annotations
@@ -181,6 +182,11 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    @property
+    def store(self) -> SurvivingStore:
+        """What is remembered."""
+        return self._store
 
     def judges(self) -> list[Judge]:
         """Of each account, and of riskbot itself."""

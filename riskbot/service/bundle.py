@@ -12,7 +12,7 @@ from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
 from riskbot.service.bulletins import Daily
-from riskbot.settings import HeartbeatSettings, StoreSettings
+from riskbot.settings import HeartbeatSettings, StoreSettings, WebSettings
 from riskbot.source import Source
 
 
@@ -36,6 +36,7 @@ class Bundle(Struct, frozen=True):
     plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
     offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. max_mb: what the
     database should not outgrow. greeted: the receivers that hear of a start. daily: who hears once a day how all is.
+    web: what can be looked at over HTTP; None: nothing.
     """
 
     accounts: tuple[Account, ...]
@@ -50,3 +51,4 @@ class Bundle(Struct, frozen=True):
     max_mb: int = StoreSettings().max_mb
     greeted: tuple[str, ...] = ()
     daily: Daily | None = None
+    web: WebSettings | None = None

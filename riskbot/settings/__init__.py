@@ -1,4 +1,4 @@
-"""rules.toml: accounts, receivers, store and rules, validated together; every mistake with its line.
+"""rules.toml: accounts, receivers, store, web and rules, validated together; every mistake with its line.
 
 A value may refer to a secret instead of holding it; all of them are filled in before validation:
 
@@ -28,6 +28,7 @@ from riskbot.settings.model import (
     ReceiverSettings,
     StartSettings,
     StoreSettings,
+    WebSettings,
 )
 from riskbot.settings.needs import Needs, needs
 
@@ -45,6 +46,7 @@ __all__ = [
     "Stamps",
     "StartSettings",
     "StoreSettings",
+    "WebSettings",
     "document",
     "find_db",
     "find_plugins",

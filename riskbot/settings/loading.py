@@ -64,6 +64,7 @@ def load(
         max_mb=file.store.max_mb,
         start=file.start,
         daily=file.daily,
+        web=file.web,
     )
 
 

@@ -21,6 +21,7 @@ from riskbot.settings.model import (
     ReceiverSettings,
     StartSettings,
     StoreSettings,
+    WebSettings,
     texts,
 )
 from riskbot.snapshot import field_paths
@@ -49,6 +50,7 @@ HEADERS = {
     "rules": "[[rules]]",
     "receivers": "[receivers.NAME]",
     "store": "[store]",
+    "web": "[web]",
     "heartbeat": "[heartbeat]",
     "start": "[start]",
     "daily": "[daily]",
@@ -146,6 +148,7 @@ def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
         "accounts": AccountSettings,
         "receivers": ReceiverSettings,
         "store": StoreSettings,
+        "web": WebSettings,
         "heartbeat": HeartbeatSettings,
         "start": StartSettings,
         "daily": DailySettings,
