@@ -15,6 +15,7 @@ import click
 COMMANDS = {
     "run": "Watch the accounts and tell of danger, until stopped.",
     "check": "Validate the rules file and say what would be watched.",
+    "show-config": "Show the whole configuration, defaults included, without secrets.",
     "notify": "Send a test message to the receivers and show what they answer.",
     "reload": "Plan what a changed rules file does, then have it taken up.",
     "status": "Show whether all is well: accounts, receivers, the store.",
@@ -42,7 +43,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return _of_plugins().get(cmd_name)
-        command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
