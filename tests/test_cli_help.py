@@ -22,7 +22,21 @@ try:
 finally:
     print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]), file=sys.stderr)
 """
-LOOKS = ("check", "alerts", "ack", "silence", "history", "outbox", "status", "reload", "rules", "fields", "schema")
+LOOKS = (
+    "check",
+    "notify",
+    "show-config",
+    "alerts",
+    "ack",
+    "silence",
+    "history",
+    "outbox",
+    "status",
+    "reload",
+    "rules",
+    "fields",
+    "schema",
+)
 PROGRAM = Path(sys.executable).with_name("riskbot")
 
 

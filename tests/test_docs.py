@@ -67,6 +67,8 @@ HOW_TRIED = {
     "source .venv/bin/activate": "it is venv's own",
     "riskbot --help": "test_cli_help.py",
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
+    "riskbot check --live": "test_cli_check_live.py",
+    "riskbot notify": "test_cli_notify.py",
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
     "riskbot history --since 12h": "test_cli_history.py",

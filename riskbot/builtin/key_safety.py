@@ -86,7 +86,11 @@ no_ip = "warning"
         """What that means, and what to do."""
         del view
         if event.after:
-            yield self.HARM.get(event.subject, "riskbot needs the Read permission alone")
+            yield self.harm(event.subject)
+
+    def harm(self, fact: str) -> str:
+        """What may come of that fact, and what to do about it."""
+        return self.HARM.get(fact, "riskbot needs the Read permission alone")
 
 
 def _facts(info: AccountInfo) -> dict[str, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,8 @@ def command(receivers: tuple[str, ...], path: Path, *, as_json: bool) -> None:
 
     Exit codes: 0 all have taken it, 1 one has not, 2 usage, or the rules file is wrong.
     """
+    import asyncio  # noqa: PLC0415 - see cli/__init__.py
+
     from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
 
@@ -55,6 +56,8 @@ def _known(word: str, config: Config) -> str:
 
 async def _try(names: Iterable[str], config: Config, found: Plugins) -> list[Trial]:
     """All at once; each in its own time."""
+    import asyncio  # noqa: PLC0415 - see cli/__init__.py
+
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup import trial  # noqa: PLC0415 - see cli/__init__.py
 

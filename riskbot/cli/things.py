@@ -37,7 +37,7 @@ def show(things: Iterable[dict[str, Any]]) -> None:
     drawn.show_header = False
     for found in things:
         name = found["name"] if found["kind"] in _ALONE else f"{found['kind']} {found['name']}"
-        drawn.add_row(_state(found["state"]), Text(stored.plain(name), "bold"), Text(stored.plain(found["says"])))
+        drawn.add_row(_state(found["state"]), Text(stored.plain(name), "bold"), _said(found["says"]))
     console().print(drawn)
 
 
@@ -45,3 +45,13 @@ def _state(state: str) -> Text:
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
     return Text(state.upper() if state == WRONG else state, _LOOKS[state])
+
+
+def _said(words: str) -> Text:
+    """With each severity in its colour."""
+    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
+
+    said = Text(stored.plain(words))
+    for word in ("info", "warning", "critical", "emergency"):
+        said.highlight_words([word, word.upper()], STYLES[word])
+    return said
