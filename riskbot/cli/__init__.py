@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 COMMANDS = {
+    "init": "Set riskbot up: key, receivers and rules, each tried at once.",
     "run": "Watch the accounts and tell of danger, until stopped.",
     "check": "Validate the rules file and say what would be watched.",
     "show-config": "Show the whole configuration, defaults included, without secrets.",

@@ -25,10 +25,10 @@ class Known:
         self.in_file = env.parse(self.env_text)
         self.env = {**self.in_file, **(os.environ if environ is None else environ)}
         """Whoever gives a variable by hand means it."""
-        self.text, self._document = "", dict[str, Any]()
+        self.text, self._document, self._main = "", dict[str, Any](), dict[str, Any]()
         if path.exists():
             sources = Sources(path, self.env)
-            self.text, self._document = sources.main.text, sources.raw()
+            self.text, self._main, self._document = sources.main.text, sources.main.document, sources.raw()
 
     def account(self, name: str) -> dict[str, Any]:
         """The entry of that account as it is written; empty: there is none."""
@@ -51,9 +51,16 @@ class Known:
             name.removeprefix(prefix).lower(): url for name, url in begun.items() if "://" in url and name != HEARTBEAT
         }
 
-    def written_receivers(self) -> set[str]:
-        """The names of those that stand in the rules file, or in one that it includes."""
-        return {*named(self._document, "receivers")}
+    def written(self, receiver: str) -> str:
+        """Its URL as it is written, or ""."""
+        item = named(self._document, "receivers").get(receiver)
+        url = item.get("url") if isinstance(item, dict) else None
+        return url if isinstance(url, str) else ""
+
+    def lacks(self, receiver: str) -> bool:
+        """Is it to be written: as it stands in no file yet, or as its secret stands in the main one?"""
+        written, own = self.written(receiver), named(self._main, "receivers")
+        return not written or (receiver in own and not Secrets.refers(written))
 
     def rules(self) -> list[dict[str, Any]]:
         """The entries of all as they are written."""
