@@ -47,7 +47,7 @@ class Telegram:
 
     async def getUpdates(self, request: web.Request) -> list[dict[str, Any]]:  # noqa: N802 - as above
         offset = int(request.query.get("offset", "0"))
-        self.updates = [update for update in self.updates if update["update_id"] >= offset]
+        self.updates = [update for update in self.updates if update.get("update_id", offset) >= offset]
         await asyncio.sleep(0.02)
         return self.updates
 

@@ -162,6 +162,34 @@ async def test_a_receiver_that_does_not_listen_is_wrong_and_one_that_is_not_know
     assert of(things, "receiver", "push") == [("ok", "not tried; see: riskbot notify push")]
 
 
+PAPER = """
+from riskbot import AccountInfo, Snapshot, hookimpl
+
+class Paper:
+    def __init__(self, account): pass
+    async def fetch(self): return Snapshot({"totalEq": "5", "mgnRatio": "9", "details": []})
+    async def info(self): return AccountInfo("5", "3", permissions=("read_only",), ips=("127.0.0.1",))
+    async def close(self): pass
+
+@hookimpl
+def register_sources(): return {"paper": Paper}
+"""
+
+
+async def test_the_account_of_a_plugin_is_asked_as_well(tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir(mode=0o755)
+    put(folder / "paper.py", PAPER)
+    account = {"accounts": [{"name": "main", "source": "paper"}], "plugins": ["plugins"], "rules": RULES[:1]}
+    async with phone() as mine:
+        code, things, _ = await check(write_rules(tmp_path, "", {"phone": {"url": mine.url}}, **account))
+
+    assert code == 0
+    assert of(things, "clock", "main") == []
+    assert of(things, "account", "main") == [("ok", "equity $5.00, margin ratio 9")]
+    assert of(things, "plugin", "paper") == [("ok", "source paper")]
+
+
 DESK = """
 from riskbot import Event, Notifier, Outcome, Reading, Rule, SourceError, Verdict, View, hookimpl
 

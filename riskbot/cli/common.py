@@ -118,6 +118,8 @@ def secrets(config: Config) -> list[str]:
     ]
     options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
+    if config.heartbeat:
+        urls.append(config.heartbeat.url.get_secret_value())
     return [
         *keys,
         *filter(_looks_secret, options),

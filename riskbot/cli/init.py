@@ -42,6 +42,7 @@ _FILE = "FILE"
 @click.option("--telegram-wait", type=click.FloatRange(0), default=180.0, show_default=True, help="Seconds, for Start.")
 @click.option("--test/--no-test", default=True, help="Send test messages.")
 @click.option("--rule", "rules", multiple=True, metavar="NAME", help="Of rules.example.toml; all; none. Default: all.")
+@click.option("--heartbeat-file", default="", metavar=_FILE, help="With its URL; instead of RISKBOT_HEARTBEAT.")
 @click.option("--yes", is_flag=True, help="Ask nothing; what is missing ends it with exit code 2.")
 def command(path: Path, env_file: Path | None, *, yes: bool, **given: Any) -> None:
     """Set riskbot up: a key that is checked, receivers that are tried, rules that can work; then write rules.toml.
@@ -88,6 +89,7 @@ def _plugins(path: Path) -> Plugins:
 def _talk(talk: Interview) -> None:
     """All of it, in order. What was checked is in `talk.env` at once, so that nobody has to type it twice."""
     from riskbot.cli.init_account import account  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.cli.init_heartbeat import heartbeat  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli.init_receivers import receivers  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli.init_rules import rules  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup.draft import Sketch  # noqa: PLC0415 - see cli/__init__.py
@@ -96,7 +98,8 @@ def _talk(talk: Interview) -> None:
         click.echo("Nothing is written before you say so. Ctrl-C ends this at any time.")
     mine = account(talk)
     told = receivers(talk)
-    _write(talk, Sketch(mine.keys, mine.about, told, rules(talk, mine)))
+    watched = rules(talk, mine)
+    _write(talk, Sketch(mine.keys, mine.about, told, watched, heartbeat(talk)))
 
 
 # ---------------------------------------------------------------- writing
@@ -150,16 +153,18 @@ def _check(talk: Interview, text: str) -> None:
 def _preview(talk: Interview, text: str, secrets: str) -> None:
     """A new file is only named, of one that is there the difference is shown; of secrets only the names, ever."""
     from riskbot.setup import env  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.setup.masking import masked_file  # noqa: PLC0415 - see cli/__init__.py
 
     before = talk.before
     if before.text:
         names = (f"{before.path} now", f"{before.path} then")
-        lines = difflib.unified_diff(before.text.splitlines(), text.splitlines(), *names, n=1, lineterm="")
+        old, new = (masked_file(found).splitlines() for found in (before.text, text))
+        lines = difflib.unified_diff(old, new, *names, n=1, lineterm="")
         click.echo("\n".join(_coloured(line) for line in lines) or f"{before.path}: stays as it is")
     else:
         click.echo(f"{before.path}: new, {len(text.splitlines())} lines")
-    old, new = env.parse(before.env_text), env.parse(secrets)
-    said = [f"{name} {'changed' if name in old else 'new'}" for name in new if new[name] != old.get(name)]
+    was, will = env.parse(before.env_text), env.parse(secrets)
+    said = [f"{name} {'changed' if name in was else 'new'}" for name in will if will[name] != was.get(name)]
     click.echo(f"{before.env_path}: {', '.join(said) or 'stays as it is'}")
 
 

@@ -61,7 +61,7 @@ def _asked(talk: Interview, found: dict[str, str]) -> dict[str, str]:
         for name, url in found.items():
             _tried(talk, name, url)
     while not anyone or talk.ask.confirm(_more(found), default=False):
-        sort = talk.ask.choice("Telegram, Slack, e-mail or another", tuple(NAMES), "--receiver", TELEGRAM)
+        sort = talk.ask.choice("Telegram, Slack, e-mail or another", tuple(NAMES), TELEGRAM)
         url, name = _ASKERS[sort](talk), _free(NAMES[sort], found)
         if _tried(talk, name, url):
             found[name] = url
@@ -132,7 +132,7 @@ def _paired(talk: Interview, bot: Bot, name: str) -> str:
     click.echo("Nobody pressed Start in time.")
     if talk.ask.confirm("Wait once more?", default=True):
         return _paired(talk, bot, name)
-    return talk.ask.text("The chat's ID", "--telegram-chat")
+    return talk.ask.text("The chat's ID")
 
 
 def _countdown(left: float) -> None:
@@ -154,10 +154,10 @@ def _slack(talk: Interview) -> str:
 def _mail(talk: Interview) -> str:
     click.echo(HOW_MAIL)
     while True:
-        address = talk.ask.text("E-mail address", "--receiver mail")
+        address = talk.ask.text("E-mail address")
         password = talk.ask.secret("Password", "--receiver mail")
-        smtp = talk.ask.text("SMTP server (Enter: its provider is well known)", "--receiver mail", "")
-        to = talk.ask.text("Send to (Enter: to itself)", "--receiver mail", "")
+        smtp = talk.ask.text("SMTP server (Enter: its provider is well known)", "")
+        to = talk.ask.text("Send to (Enter: to itself)", "")
         try:
             return urls.mail(address, password, smtp, to)
         except ValueError as error:

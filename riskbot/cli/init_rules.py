@@ -61,7 +61,7 @@ def _chosen(talk: Interview, fit: Iterable[str], *, anew: bool) -> list[str]:
         return []
     while True:
         words = "Take these rules" if anew else f"Add any of {', '.join(names)}"
-        said = talk.ask.text(f"{words} (all, none, or names with commas between)", "--rule", usual)
+        said = talk.ask.text(f"{words} (all, none, or names with commas between)", usual)
         unknown = [word for word in _split(said) if word not in (ALL, NONE, *names)]
         if not unknown:
             return _named(_split(said), names)

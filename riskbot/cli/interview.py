@@ -36,6 +36,7 @@ class Options(Struct, frozen=True):
     telegram_wait: float
     test: bool
     rules: tuple[str, ...]
+    heartbeat_file: str
 
 
 class Interview:

@@ -30,16 +30,23 @@ class Questions:
         click.echo("It holds a line break or another control character: copy it again.")
         return self.secret(words, flag, before)
 
-    def text(self, words: str, flag: str, default: str | None = None) -> str:
-        """One line."""
+    def optional_secret(self, words: str, before: str = "") -> str:
+        """The same where there need be none: then Enter is "", unless there is one."""
         if self.silent:
-            return self._missing(words, flag) if default is None else default
+            return before
+        hint = "Enter keeps the one that is there" if before else "it is not shown; Enter: none"
+        typed: str = click.prompt(f"{words} ({hint})", default=before, hide_input=True, show_default=False)
+        return typed.strip()
+
+    def text(self, words: str, default: str | None = None) -> str:
+        """One line; silent: the default. Enter is the default, if there is one."""
+        if self.silent and default is not None:
+            return default
         return str(click.prompt(words, default=default, show_default=bool(default))).strip()
 
-    def choice(self, words: str, of: Sequence[str], flag: str, default: str | None = None) -> str:
+    @staticmethod
+    def choice(words: str, of: Sequence[str], default: str) -> str:
         """One of a few words."""
-        if self.silent:
-            return default or self._missing(words, flag)
         return str(click.prompt(words, type=click.Choice(of, case_sensitive=False), default=default))
 
     def confirm(self, words: str, *, default: bool) -> bool:

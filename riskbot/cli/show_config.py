@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 COMMENT_AT = 44
 """The column of comments."""
 DEFAULT, ALWAYS = "default", "always on: it is in no file"
-
-_REFERENCE = re.compile(r"(file|credential):.*|([a-z][a-z0-9+.-]*://)?([/@:?&=]|\$\{\w+\})*", re.ASCII | re.DOTALL)
-"""A value that says where a secret is, and holds none itself."""
 
 
 @click.command("show-config")
@@ -54,6 +50,8 @@ def _lines(shown: Shown, config: Config, found: Plugins) -> Iterator[str]:
         if section == "rules":
             yield from shown.rules(config, schema["$defs"])
         elif "properties" in node:
+            if section not in shown.document and "default" not in node:
+                continue
             yield from shown.table((section,), f"[{section}]", node)
         elif "additionalProperties" in node:
             for name in shown.document.get(section, {}):
@@ -94,32 +92,21 @@ class Shown:
             yield from self._block("[[rules]]", entry, kinds[rule.kind], where)
 
     def _block(self, header: str, entry: Mapping[str, Any], node: Mapping[str, Any], where: str) -> Iterator[str]:
+        from riskbot.setup.masking import masked  # noqa: PLC0415 - see cli/__init__.py
+
         yield from ("", _commented(header, where))
         nodes = node["properties"]
         for key, value in entry.items():
-            hide = _masked if key == "options" or nodes.get(key, {}).get("writeOnly") else self._without_secrets
+            hide = masked if key == "options" or nodes.get(key, {}).get("writeOnly") else self._without_secrets
             yield f"{toml.key(key)} = {toml.value(hide(value))}"
         for key, about in nodes.items():
             if key not in entry and about.get("default") not in (None, "", [], {}):
                 yield _commented(f"{toml.key(key)} = {toml.value(about['default'])}", DEFAULT)
 
     def _without_secrets(self, value: Any) -> Any:
-        return _each_text(value, self._redact)
+        from riskbot.setup.masking import each_text  # noqa: PLC0415 - see cli/__init__.py
 
-
-def _masked(value: Any) -> Any:
-    """Where a secret is may be shown; what it is, or a part of it, may not."""
-    from riskbot.redact import MASK  # noqa: PLC0415 - see cli/__init__.py
-
-    return _each_text(value, lambda text: text if _REFERENCE.fullmatch(text) else MASK)
-
-
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _each_text(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_each_text(item, change) for item in value]
-    return change(value) if isinstance(value, str) else value
+        return each_text(value, self._redact)
 
 
 def _is_plain(value: Any) -> bool:

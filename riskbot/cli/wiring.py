@@ -34,6 +34,9 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
             notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
         ),
         found,
+        config.heartbeat,
+        exchange.offsets,
+        config.max_mb,
     )
 
 

@@ -5,6 +5,7 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
 """
 
@@ -21,13 +22,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems, about_watch
+from riskbot.health import Health, Problems, about_polls, about_watch
 from riskbot.model import Event, Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
 from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
+from riskbot.service.heartbeat import Heartbeat
+from riskbot.service.host import Host
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
@@ -37,7 +40,7 @@ from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
-from riskbot.settings import SELF
+from riskbot.settings import SELF, HeartbeatSettings, StoreSettings
 from riskbot.source import Source
 from riskbot.store import Message
 from riskbot.store.outbox import WAITING
@@ -67,7 +70,9 @@ class Bundle(Struct, frozen=True):
 
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them.
+    plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
+    offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. max_mb: what the
+    database should not outgrow.
     """
 
     accounts: tuple[Account, ...]
@@ -77,6 +82,9 @@ class Bundle(Struct, frozen=True):
     source: Callable[[Account], Source]
     notifier: Callable[[str], Awaitable[Notifier]]
     plugins: Plugins = Plugins()
+    heartbeat: HeartbeatSettings | None = None
+    offsets: Mapping[str, float] = {}
+    max_mb: int = StoreSettings().max_mb
 
 
 class Service:
@@ -102,11 +110,14 @@ class Service:
         self._minder.use(bundle.plugins)
         self._self_judge = self._judge(SELF, [_health(bundle)])
         self._self_watch = SelfWatch(
-            self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
+            self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._look
         )
+        offsets, max_mb = (lambda: self.bundle.offsets), (lambda: self.bundle.max_mb)
+        self.host = Host(self.watches, store, self.problems, offsets, max_mb)
         self._journal = Journal(self.watches, store, self.clock)
         loops = {"the self-watch": self._self_watch.pulse}
         self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
+        self._heartbeat = Heartbeat(lambda: self.bundle.heartbeat, self.vitals, self.clock, self.problems)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.
@@ -122,7 +133,7 @@ class Service:
             await self._open(account)
         await self._self_judge.load(self.clock.now())
         await self._close_strangers()
-        for loop in (self._self_watch.run(), self._journal.run(), *others):
+        for loop in (self._self_watch.run(), self._journal.run(), self._heartbeat.run(), *others):
             self._start(loop, loop)
         self._pace()
         self._start("stop", stop.wait())
@@ -144,7 +155,8 @@ class Service:
         kept = [account.name for account in bundle.accounts if account in old.accounts]
         for name in self.watches.keys() - {*kept}:
             await self.watches.pop(name).close()
-            self.problems.forget(about_watch(name))
+            for part in (about_watch(name), about_polls(name)):
+                self.problems.forget(part)
         for account in bundle.accounts:
             if account.name not in kept:
                 await self._open(account)
@@ -258,6 +270,11 @@ class Service:
     def _wake(self, receiver: str) -> None:
         if courier := self.couriers.get(receiver):
             courier.wake()
+
+    async def _look(self, now: float, late: float) -> None:
+        """What the self-watch looks at besides its own."""
+        self._minder.look(now)
+        await self.host.look(now, late)
 
     def _failing(self, now: float) -> dict[str, str]:
         """Receivers that can't be reached by now and have a fallback, and why."""

@@ -52,7 +52,9 @@ def load(
         source.found += open_secrets(source.path, source.document)
     everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
     files = tuple(source.path for source in sources.all)
-    return Config(file.accounts, file.receivers, everything, _db(path, file.store, env), tuple(sources.told()), files)
+    db = _db(path, file.store, env)
+    warnings, max_mb = tuple(sources.told()), file.store.max_mb
+    return Config(file.accounts, file.receivers, everything, db, warnings, files, file.heartbeat, max_mb)
 
 
 def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:

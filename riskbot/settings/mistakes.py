@@ -11,7 +11,16 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
-from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings, texts
+from riskbot.settings.model import (
+    AccountSettings,
+    File,
+    HeartbeatSettings,
+    Loc,
+    Problem,
+    ReceiverSettings,
+    StoreSettings,
+    texts,
+)
 from riskbot.snapshot import field_paths
 from riskbot.text import span
 
@@ -33,7 +42,13 @@ SYNTAX = (
 )
 """How tomllib begins to say it, and how a trader understands it."""
 
-HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+HEADERS = {
+    "accounts": "[[accounts]]",
+    "rules": "[[rules]]",
+    "receivers": "[receivers.NAME]",
+    "store": "[store]",
+    "heartbeat": "[heartbeat]",
+}
 """How the sections of a file are written."""
 
 _SHAPES = ("tuple_type", "dict_type", "model_type")
@@ -121,6 +136,7 @@ def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
         "accounts": AccountSettings,
         "receivers": ReceiverSettings,
         "store": StoreSettings,
+        "heartbeat": HeartbeatSettings,
     }
     return sections.get(str(loc[0]), model) if model is File and loc else model
 

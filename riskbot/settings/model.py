@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -108,10 +109,32 @@ class ReceiverSettings(_Section):
         return Severity[self.min_severity.upper()]
 
 
+class HeartbeatSettings(_Section):
+    """`[heartbeat]`: an outside service that calls when riskbot falls silent."""
+
+    url: SecretStr = Field(min_length=1, description="A ping URL of Healthchecks or a push URL of Uptime Kuma.")
+    every: Duration = Field(60.0, ge=10, le=3600, description="Seconds between two pings.")
+
+    @field_validator("url")
+    @classmethod
+    def _secure(cls, url: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            right = False
+        if not right or not re.fullmatch(r"[!-~]+", url.get_secret_value()):
+            raise PydanticCustomError("heartbeat_url", "not a URL: write https://… as the service shows it")
+        if parts.scheme == "http" and parts.hostname not in {"::1", *LOOPBACK}:
+            raise PydanticCustomError("heartbeat_url", "it is a secret and would travel in the clear: write https://")
+        return url
+
+
 class StoreSettings(_Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
+    max_mb: int = Field(2000, ge=10, description="Megabytes; that it has grown beyond them is told.")
 
 
 class Config(Struct, frozen=True):
@@ -126,6 +149,8 @@ class Config(Struct, frozen=True):
     db: Path
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
+    heartbeat: HeartbeatSettings | None = None
+    max_mb: int = StoreSettings().max_mb
 
 
 class File(_Section):
@@ -138,6 +163,7 @@ class File(_Section):
     accounts: tuple[AccountSettings, ...] = Field((), description="Who is watched.")
     receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
     store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
+    heartbeat: HeartbeatSettings | None = Field(None, description="Who is pinged while all is well.")
     rules: tuple[dict[str, Any], ...] = Field((), description="What to watch for.")
 
 

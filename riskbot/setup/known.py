@@ -66,9 +66,13 @@ class Known:
         """The entries of all as they are written."""
         return [entry for _, entry in tables(self._document, "rules")]
 
+    def written_heartbeat(self) -> object:
+        """The same as it is written."""
+        return named(self._document, "heartbeat").get("url")
+
     def heartbeat(self) -> str:
         """Its URL, or ""."""
-        return self.value(named(self._document, "heartbeat").get("url")) or self.in_file.get(HEARTBEAT, "")
+        return self.value(self.written_heartbeat()) or self.env.get(HEARTBEAT, "")
 
     def value(self, written: object) -> str:
         """A secret as it is, from wherever it is; "": it is not there."""
