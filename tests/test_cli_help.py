@@ -13,7 +13,19 @@ from click.testing import CliRunner
 
 from riskbot.cli import COMMANDS, main
 
-HEAVY = ("pydantic", "aiohttp", "apprise", "rich", "msgspec", "asyncio", "sqlite3", "tree_sitter")
+HEAVY = (
+    "pydantic",
+    "aiohttp",
+    "apprise",
+    "rich",
+    "msgspec",
+    "asyncio",
+    "sqlite3",
+    "tree_sitter",
+    "prometheus_client",
+    "jinja2",
+    "yaml",
+)
 PROBE = f"""
 import json, sys
 from riskbot.cli import main
@@ -36,6 +48,7 @@ LOOKS = (
     "rules",
     "fields",
     "schema",
+    "metrics",
 )
 PROGRAM = Path(sys.executable).with_name("riskbot")
 

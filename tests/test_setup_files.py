@@ -139,12 +139,18 @@ url = "tgram://${TOKEN}/${CHAT}"
 
 [heartbeat]
 url = "https://planted"
+[web]
+token = "planted"
+listen = "127.0.0.1:9105"
+[store]
+path = "riskbot.db"
 """
     shown = masked_file(text)
 
     assert "planted" not in shown
     assert 'api_key = "***"          # a comment' in shown
     assert tomllib.loads(shown)["accounts"][1]["options"] == {"a": "***", "b": ["***", "file:x"]}
+    assert all(line in shown for line in ('listen = "127.0.0.1:9105"', 'path = "riskbot.db"'))
     assert all(line in shown for line in ('api_secret = "${SECRET}"', "depth = 3", 'url = "tgram://${TOKEN}/${CHAT}"'))
     assert masked_file("") == ""
 

@@ -70,6 +70,7 @@ def _things(config: Config, found: Plugins) -> Iterator[dict[str, Any]]:
 
 def _file(path: Path, config: Config) -> dict[str, Any]:
     words = [f"state in {config.db}"]
+    words += [f"status at http://{config.web.listen}/"] if config.web else []
     words += [f"includes {', '.join(map(str, config.files[1:]))}"] if config.files[1:] else []
     return thing("file", path.name, OK, f"is right; {'; '.join(words)}")
 
@@ -103,6 +104,7 @@ def _document(config: Config) -> dict[str, Any]:
         "receivers": [{"name": name, "min_severity": r.min_severity} for name, r in config.receivers.items()],
         "rules": [_rule_document(rule) for rule in config.rules],
         "store": str(config.db),
+        "web": config.web and config.web.listen,
         "files": [str(file) for file in config.files],
         "warnings": [str(warning) for warning in config.warnings],
     }

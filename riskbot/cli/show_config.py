@@ -92,12 +92,12 @@ class Shown:
             yield from self._block("[[rules]]", entry, kinds[rule.kind], where)
 
     def _block(self, header: str, entry: Mapping[str, Any], node: Mapping[str, Any], where: str) -> Iterator[str]:
-        from riskbot.setup.masking import masked  # noqa: PLC0415 - see cli/__init__.py
+        from riskbot.setup.masking import is_secret, masked  # noqa: PLC0415 - see cli/__init__.py
 
         yield from ("", _commented(header, where))
         nodes = node["properties"]
         for key, value in entry.items():
-            hide = masked if key == "options" or nodes.get(key, {}).get("writeOnly") else self._without_secrets
+            hide = masked if is_secret(key, nodes.get(key, {})) else self._without_secrets
             yield f"{toml.key(key)} = {toml.value(hide(value))}"
         for key, about in nodes.items():
             if key not in entry and about.get("default") not in (None, "", [], {}):

@@ -7,26 +7,27 @@ SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
 Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
+Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Health, Problems, about_polls, about_watch
-from riskbot.model import Event, Severity
+from riskbot.model import Event, Severity, View
 from riskbot.notify import Notifier
-from riskbot.plugins import Plugins
-from riskbot.rules import Rule
+from riskbot.rules import Measured, Rule
+from riskbot.service.almanac import Almanac
+from riskbot.service.bundle import Account, Bundle
 from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
 from riskbot.service.heartbeat import Heartbeat
@@ -40,51 +41,18 @@ from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
-from riskbot.settings import SELF, HeartbeatSettings, StoreSettings
-from riskbot.source import Source
+from riskbot.settings import SELF
 from riskbot.store import Message
 from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import span
 
+__all__ = ["Account", "Bundle", "Service"]
+
 log = logging.getLogger("riskbot")
 
 DRAIN = 3.0
 """Seconds that the couriers have to empty the outbox when riskbot ends."""
-
-
-class Account(Protocol):
-    """What the service needs to know of an account."""
-
-    @property
-    def name(self) -> str:
-        """Names it in messages."""
-
-    @property
-    def poll_every(self) -> float:
-        """Seconds between two polls."""
-
-
-class Bundle(Struct, frozen=True):
-    """All that a rules file decides, valid as a whole.
-
-    addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
-    its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
-    offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. max_mb: what the
-    database should not outgrow.
-    """
-
-    accounts: tuple[Account, ...]
-    rules: tuple[Rule, ...]
-    receivers: tuple[Receiver, ...]
-    addresses: Mapping[str, object]
-    source: Callable[[Account], Source]
-    notifier: Callable[[str], Awaitable[Notifier]]
-    plugins: Plugins = Plugins()
-    heartbeat: HeartbeatSettings | None = None
-    offsets: Mapping[str, float] = {}
-    max_mb: int = StoreSettings().max_mb
 
 
 class Service:
@@ -100,6 +68,9 @@ class Service:
         self.clock = clock or Clock()
         self.problems = Problems()
         self.bundle = bundle
+        self.almanac = Almanac()
+        self.seen_before = 0.0
+        """When any of the accounts was seen last before the start; 0: none was."""
         self.couriers: dict[str, Courier] = {}
         self.watches: dict[str, Watch] = {}
         self._store, self._late = store, late
@@ -131,6 +102,8 @@ class Service:
         await self._hire(self.bundle.receivers)
         for account in self.bundle.accounts:
             await self._open(account)
+        sights = [watch.sight for watch in self.watches.values()]
+        self.seen_before = max((sight.seen for sight in sights if sight.ever_seen), default=0.0)
         await self._self_judge.load(self.clock.now())
         await self._close_strangers()
         for loop in (self._self_watch.run(), self._journal.run(), self._heartbeat.run(), *others):
@@ -172,7 +145,7 @@ class Service:
     def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
         receivers, store = self.bundle.receivers, self._store
         compose = self._minder.compose
-        return Judge(account, rules, receivers, store, self._wake, self._failing, self._hush.at, compose, self._heard)
+        return Judge(account, rules, receivers, store, self.wake, self._failing, self._hush.at, compose, self._heard)
 
     def _heard(self, event: Event) -> None:
         """An alert has changed: for the log, and for plugins."""
@@ -182,9 +155,14 @@ class Service:
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
         judge = self._judge(account.name, bundle.rules)
-        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._minder.ask)
+        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._ask)
         await watch.load(self._store)
         self.watches[account.name] = watch
+
+    def _ask(self, rule: Rule, view: View) -> Measured:
+        answer = self._minder.ask(rule, view)
+        self.almanac.note(view.account, rule, answer, view.now)
+        return answer
 
     async def _close_strangers(self) -> None:
         """What is remembered of accounts, and waits for receivers, that the file does not have any more."""
@@ -204,6 +182,11 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    @property
+    def store(self) -> SurvivingStore:
+        """What is remembered."""
+        return self._store
 
     def judges(self) -> list[Judge]:
         """Of each account, and of riskbot itself."""
@@ -267,7 +250,8 @@ class Service:
                 async with judge.lock:
                     await judge.forward(message, names, self.clock.now())
 
-    def _wake(self, receiver: str) -> None:
+    def wake(self, receiver: str) -> None:
+        """There is something new for it."""
         if courier := self.couriers.get(receiver):
             courier.wake()
 

@@ -1,4 +1,4 @@
-"""rules.toml: accounts, receivers, store and rules, validated together; every mistake with its line.
+"""rules.toml: accounts, receivers, store, web and rules, validated together; every mistake with its line.
 
 A value may refer to a secret instead of holding it; all of them are filled in before validation:
 
@@ -22,10 +22,13 @@ from riskbot.settings.model import (
     AccountSettings,
     Config,
     ConfigError,
+    DailySettings,
     HeartbeatSettings,
     Problem,
     ReceiverSettings,
+    StartSettings,
     StoreSettings,
+    WebSettings,
 )
 from riskbot.settings.needs import Needs, needs
 
@@ -35,13 +38,16 @@ __all__ = [
     "AccountSettings",
     "Config",
     "ConfigError",
+    "DailySettings",
     "HeartbeatSettings",
     "Needs",
     "Problem",
     "ReceiverSettings",
     "Sources",
     "Stamps",
+    "StartSettings",
     "StoreSettings",
+    "WebSettings",
     "document",
     "find_db",
     "find_plugins",

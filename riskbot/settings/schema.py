@@ -71,7 +71,6 @@ def _tidy(node: Any, parts: Mapping[str, Any]) -> Any:
     if ref := str(node.get("$ref", "")).rpartition("/")[2]:
         node = {**parts.get(ref, {}), **{key: value for key, value in node.items() if key != "$ref"}}
         parts = {name: part for name, part in parts.items() if name != ref}  # one that holds itself ends there
-        return _tidy(node, parts)
     node = _default(_tiers(node))
     return {key: _tidy(value, parts) if key != "default" else value for key, value in node.items()}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from riskbot.redact import MASK
 from riskbot.settings.model import named, tables
+from riskbot.settings.schema import json_schema
 from riskbot.setup import edit
-from riskbot.setup.gate import ALL
+from riskbot.spelling import Schema
 
 _REFERENCE = re.compile(r"(file|credential):.*|([a-z][a-z0-9+.-]*://)?([/@:?&=]|\$\{\w+\})*", re.ASCII | re.DOTALL)
 """It only says where a secret is, and holds no part of one itself."""
@@ -33,12 +34,27 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
 def masked_file(text: str) -> str:
     """A whole file, with its comments."""
     document = tomllib.loads(text)
-    for i, account in tables(document, "accounts"):
-        for key in (*ALL, "options"):
-            text = _masked(text, ("accounts", i), key, account.get(key, ""))
-    for name, receiver in named(document, "receivers").items():
-        text = _masked(text, ("receivers", name), "url", receiver.get("url", ""))
-    return _masked(text, ("heartbeat",), "url", named(document, "heartbeat").get("url", ""))
+    for section, node in json_schema({})["properties"].items():
+        for loc, about, table in _tables(document, section, node):
+            for key in table.keys() & {key for key, value in about["properties"].items() if is_secret(key, value)}:
+                text = _masked(text, loc, key, table[key])
+    return text
+
+
+def is_secret(key: str, node: Schema) -> bool:
+    """Is what stands under that key one? node: its schema. Of a plugin's options nobody knows."""
+    return key == "options" or bool(node.get("writeOnly"))
+
+
+def _tables(document: dict[str, Any], section: str, node: Schema) -> Iterator[tuple[edit.Loc, Schema, dict[str, Any]]]:
+    """Each table of a section: its place, its schema, itself."""
+    if "properties" in node:
+        yield (section,), node, named(document, section)
+    elif "properties" in node.get("items", {}):
+        yield from (((section, i), node["items"], table) for i, table in tables(document, section))
+    elif "additionalProperties" in node:
+        each = named(document, section).items()
+        yield from (((section, name), node["additionalProperties"], table) for name, table in each)
 
 
 def _masked(text: str, table: edit.Loc, key: str, value: Any) -> str:

@@ -100,7 +100,7 @@ def _calm(rule: Rule, worst: Reading) -> str:
     """What it measures, nearest to danger; not of rules that measure a severity, nor of those that need a past."""
     over = max((want.over for want in rule.wants()), default=0.0)
     if over:
-        return f"it looks at the last {span(over)}, which begin now"
+        return f"it compares with the last {span(over)}, from now on"
     if all(rung.enter == Decimal(rung.severity) and rung.exit == rung.enter - 1 for rung in rule.ladder().rungs):
         return ""
     words = amount(worst.value, unit(rule)) if unit(rule) == "USD" else number(worst.value)
