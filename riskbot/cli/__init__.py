@@ -15,6 +15,7 @@ import click
 COMMANDS = {
     "run": "Watch the accounts and tell of danger, until stopped.",
     "check": "Validate the rules file and say what would be watched.",
+    "test": "Play cases and see that exactly the right messages come.",
     "reload": "Plan what a changed rules file does, then have it taken up.",
     "status": "Show whether all is well: accounts, receivers, the store.",
     "alerts": "Show open and pending alerts and who was told.",

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
+from riskbot.settings.cases import Case, Cases, Do, Expect, Never, Suite
 from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings
 from riskbot.snapshot import field_paths
 from riskbot.text import span
@@ -33,7 +34,14 @@ SYNTAX = (
 )
 """How tomllib begins to say it, and how a trader understands it."""
 
-HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+HEADERS = {
+    "accounts": "[[accounts]]",
+    "rules": "[[rules]]",
+    "receivers": "[receivers.NAME]",
+    "store": "[store]",
+    "suite": "[suite]",
+    "cases": "[[cases]]",
+}
 """How the sections of a file are written."""
 
 _SHAPES = ("tuple_type", "dict_type", "model_type")
@@ -58,7 +66,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
+    if issubclass(model, Cases) and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
         return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
     if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
         return f"{key}: belongs at the top of the file, above the first [section]"
@@ -123,14 +131,25 @@ def no_such(what: str, word: object, known: Iterable[str]) -> str:
     return f'no {what} "{word}"{near}' if near else f"no such {what}; known are {', '.join(sorted(known))}"
 
 
+_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    ("accounts",): AccountSettings,
+    ("receivers",): ReceiverSettings,
+    ("store",): StoreSettings,
+    ("suite",): Suite,
+    ("cases", "do"): Do,
+    ("cases", "expect"): Expect,
+    ("cases", "never"): Never,
+    ("cases",): Case,
+}
+"""The classes that describe places of a document; the first that fits."""
+
+
 def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     """The class that describes a place of the document."""
-    sections: dict[str, type[BaseModel]] = {
-        "accounts": AccountSettings,
-        "receivers": ReceiverSettings,
-        "store": StoreSettings,
-    }
-    return sections.get(str(loc[0]), model) if model is File and loc else model
+    if not issubclass(model, Cases):
+        return model
+    names = tuple(part for part in loc if isinstance(part, str))
+    return next((found for place, found in _SECTIONS.items() if names[: len(place)] == place), model)
 
 
 def _example(section: type[BaseModel], key: str) -> str:

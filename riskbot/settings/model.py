@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 
+from riskbot.delivery import Receiver
 from riskbot.model import Severity
 from riskbot.rules import Duration, Rule, TierName
+from riskbot.settings.cases import Cases, Section
 
 SELF = "riskbot"
 """The name under which riskbot tells of its own state."""
@@ -47,11 +49,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """One `[[accounts]]` entry: an API key of OKX, read-only for preference; or the source of a plugin."""
 
     name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
@@ -93,7 +91,7 @@ class AccountSettings(_Section):
         return url
 
 
-class ReceiverSettings(_Section):
+class ReceiverSettings(Section):
     """One `[receivers.NAME]`: whom to tell."""
 
     url: SecretStr = Field(min_length=1, description="Any Apprise URL.")
@@ -107,8 +105,12 @@ class ReceiverSettings(_Section):
         """`min_severity` as a Severity."""
         return Severity[self.min_severity.upper()]
 
+    def receiver(self, name: str) -> Receiver:
+        """Whom to tell, from which severity on, and who else if that fails."""
+        return Receiver(name, self.severity, self.fallback, self.fallback_after, self.per_minute)
 
-class StoreSettings(_Section):
+
+class StoreSettings(Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
@@ -128,7 +130,7 @@ class Config(Struct, frozen=True):
     files: tuple[Path, ...] = ()
 
 
-class File(_Section):
+class File(Cases):
     """The whole document; its rules are validated one by one, each as its kind."""
 
     include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
