@@ -64,7 +64,7 @@ def findings(
     excused = Counter(played.excused) + Counter(played.doubted if killed else ())
     heard = _without_excused(played.heard, excused)
     slots = _slots(case, receivers, killed=killed)
-    pairs = _paired(slots, heard, _fits)
+    pairs = _paired(slots, heard, fits)
     missing = [slot for slot in slots if slot not in pairs]
     taken = set(map(id, pairs.values()))
     surplus = [one for one in heard if id(one) not in taken]
@@ -96,7 +96,8 @@ def _without_excused(heard: Sequence[Heard], excused: Mapping[Id, int]) -> list[
     return kept
 
 
-def _fits(slot: Slot, heard: Heard) -> bool:
+def fits(slot: Slot, heard: Heard) -> bool:
+    """Is it that message?"""
     return heard.receiver == slot.receiver and _is_meant(slot.expect, heard) and not _but(slot, heard)
 
 

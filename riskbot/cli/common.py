@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -110,13 +109,14 @@ def known_kinds() -> dict[str, type[Rule]]:
 def secrets(config: Config) -> list[str]:
     """All that must not be seen: of each account, and of the receivers' URLs."""
     from riskbot.redact import secrets_of  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings.model import texts  # noqa: PLC0415 - see cli/__init__.py
 
     keys = [
         secret.get_secret_value()
         for account in config.accounts
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
-    options = [word for account in config.accounts for word in _texts(account.options)]
+    options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
     return [
         *keys,
@@ -126,29 +126,9 @@ def secrets(config: Config) -> list[str]:
     ]
 
 
-def _texts(value: object) -> Iterator[str]:
-    """All texts in the options of a plugin's source: riskbot can't know which of them are secrets."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
-
-
 def _looks_secret(part: str) -> bool:
     """A short plain word of a path, such as `hook`, is none: it would be blotted out of every line that has it."""
     return len(part) >= 8 or not part.isalpha()
-
-
-def log_to_stderr(formatter: Callable[[str], logging.Formatter]) -> None:
-    """Log lines, without times where journald adds its own."""
-    handler = logging.StreamHandler(sys.stderr)
-    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    handler.setFormatter(formatter(f"{stamp}%(levelname)s %(message)s"))
-    logger = logging.getLogger("riskbot")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 PIPED_WIDTH = 160

@@ -54,6 +54,7 @@ def _classes(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 )
 @click.option("--quick", is_flag=True, help="Without mutants.")
 @click.option("--require", metavar="CLASSES", callback=_classes, help="What every rule must have been through.")
+@click.option("--update", is_flag=True, help="Write down what came as what is expected, and show the difference.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a report for a CI.")
 @json_option
 def command(files: tuple[Path, ...], path: Path, junit: Path | None, *, as_json: bool, **asked: Any) -> None:
@@ -72,6 +73,10 @@ def command(files: tuple[Path, ...], path: Path, junit: Path | None, *, as_json:
     """
     if asked["quick"] and asked["bar"] is not None:
         raise click.UsageError("--mutants needs mutants: leave --quick out")
+    if asked["update"] and as_json:
+        raise click.UsageError("--update is for people: leave --json out")
+    if asked["update"]:
+        _update(files, path)
     reports = _examined(files, path, asked)
     if junit:
         _write(junit, reports)
@@ -105,6 +110,14 @@ def _examined(files: tuple[Path, ...], path: Path, asked: dict[str, Any]) -> lis
             )
             for book in books
         ]
+
+
+def _update(files: tuple[Path, ...], path: Path) -> None:
+    """Rewrite what is expected; then all of it is looked at anew."""
+    from riskbot.cli.caseupdate import update  # noqa: PLC0415 - see cli/__init__.py
+
+    for diff in update(_examined(files, path, {"kill": None, "quick": True, "require": ()})):
+        click.echo(diff)
 
 
 def _load(path: Path) -> tuple[Config, Plugins]:

@@ -14,14 +14,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems
-from riskbot.model import Severity
+from riskbot.health import Health, Problems, about_watch
+from riskbot.model import Event, Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
@@ -30,10 +31,12 @@ from riskbot.service.courier import Courier, Pick, by_chance
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
+from riskbot.service.logbook import changed
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
-from riskbot.service.watch import Watch, about_watch
+from riskbot.service.vitals import Vitals
+from riskbot.service.watch import Watch
 from riskbot.settings import SELF
 from riskbot.source import Source
 from riskbot.store import Message
@@ -104,6 +107,8 @@ class Service:
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
         )
         self._journal = Journal(self.watches, store, self.clock)
+        loops = {"the self-watch": self._self_watch.pulse}
+        self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.
@@ -156,10 +161,13 @@ class Service:
 
     def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
         receivers, store = self.bundle.receivers, self._store
-        minder = self._minder
-        return Judge(
-            account, rules, receivers, store, self._wake, self._failing, self._hush.at, minder.compose, minder.heard
-        )
+        compose = self._minder.compose
+        return Judge(account, rules, receivers, store, self._wake, self._failing, self._hush.at, compose, self._heard)
+
+    def _heard(self, event: Event) -> None:
+        """An alert has changed: for the log, and for plugins."""
+        changed(event)
+        self._minder.heard(event)
 
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
@@ -186,6 +194,10 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    def judges(self) -> list[Judge]:
+        """Of each account, and of riskbot itself."""
+        return [*(watch.judge for watch in self.watches.values()), self._self_judge]
 
     def _judge_of(self, account: str) -> Judge | None:
         if account == SELF:
@@ -271,15 +283,20 @@ class Service:
     def _start(self, name: object, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work, name=str(name))
         self._tasks[name] = task
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(self._over, name))
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _over(self, name: object, task: asyncio.Task[Any]) -> None:
         """The wish to stop ends all; so does a loop that failed."""
-        if task.cancelled() or self._ended.done():
+        if self._tasks.get(name) is task:  # a pacer may have a successor by now
+            del self._tasks[name]
+        if task.cancelled():
             return
-        if error := task.exception():
+        error = task.exception()  # is asked for always, or asyncio complains that nobody did
+        if self._ended.done():
+            return
+        if error:
             self._ended.set_exception(error)
-        elif task is self._tasks.get("stop"):
+        elif name == "stop":
             self._ended.set_result(None)
 
     def _cancel(self, name: object) -> None:

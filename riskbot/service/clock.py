@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from riskbot.service.logbook import Edge
+
 log = logging.getLogger("riskbot")
 
 STEP = 2.0
@@ -86,16 +88,36 @@ class Clock:
         await asyncio.sleep(seconds / self.speed)
 
 
+class Pulse:
+    """Shows that a loop moves. patience: within so many of the clock's seconds it does, if all is well."""
+
+    def __init__(self, clock: Clock, patience: float) -> None:
+        self._clock, self._patience = clock, patience
+        self.beat()
+
+    def beat(self) -> None:
+        """It has moved."""
+        self._at = self._clock.now() - self._clock.jumped
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds since it moved, if that is too long ago; else 0. That the machine's clock was set counts for none."""
+        still = now - self._clock.jumped - self._at
+        return still if still > self._patience else 0.0
+
+
 async def steady(
     turn: Callable[[], Awaitable[None]], name: str, clock: Clock, done: Callable[[], bool] = lambda: False
 ) -> None:
     """Turn after turn, until done or cancelled. A mistake of riskbot in one of them is logged and ends nothing."""
     task = asyncio.current_task()
+    stumbling = Edge(log, f"the {name} stumbled", f"the {name} goes on")
     while not done():
         try:
             await turn()
-        except Exception:
-            log.exception("the %s stumbled", name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            stumbling.fails(type(error).__name__, logging.ERROR, error)
             await clock.sleep(1.0)
+        else:
+            stumbling.works(clock.now())
         if task is not None and task.cancelling():  # what was awaited kept it for itself, as `asyncio.wait_for` may
             raise asyncio.CancelledError

@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from riskbot import delivery
 from riskbot.delivery import Receiver
-from riskbot.health import REFUSAL, Problem, Problems
+from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
-from riskbot.service.clock import Clock, steady
+from riskbot.service.clock import Clock, Pulse, steady
+from riskbot.service.logbook import Edge
 from riskbot.store import Message, Store
 
 log = logging.getLogger("riskbot")
@@ -27,6 +28,8 @@ BROKEN_EVERY, BROKEN_EVERY_URGENT = 300.0, 60.0
 LONGEST_WAIT, LONGEST_WAIT_URGENT = 300.0, 60.0
 """A receiver that asks for patience is given so many seconds at the most: a wrong number must not silence a night."""
 LOOK_EVERY = 10.0
+STILL = 30.0
+"""Real seconds after which it should have moved: a send within its deadline, and what a slow disk may take."""
 REFUSED_EVERY, REFUSED_TRIES = 60.0, 10
 """A message that is refused is tried again so often before it is given up: perhaps the service was at fault."""
 REFUSED_TOLD = 600.0
@@ -37,11 +40,6 @@ GROUP = 10
 """Messages that are sent as one at the most."""
 CLOSING_DIES = 86400.0
 """Seconds after which nobody needs to be told any more that something is over."""
-
-
-def about_refusal(name: str) -> str:
-    """The subject of riskbot's own alert that a receiver does not take a message."""
-    return f"{REFUSAL}{name}"
 
 
 class Budget:
@@ -139,6 +137,10 @@ class Courier:
         self.address: object = None
         """Where it is reached, for whoever has to know whether that has changed."""
         self.idle = True
+        self.hired = False
+        """Has it what it sends with?"""
+        self.pulse = Pulse(clock, STILL * clock.speed)
+        """Moves with every turn, and before and after every send."""
         self._settings, self._making = receiver, notifier
         self._store, self._clock, self._problems, self._danger = store, clock, problems, danger
         self._wake = asyncio.Event()
@@ -147,6 +149,7 @@ class Courier:
         self._budget = Budget(receiver.per_minute)
         self._paused: _Pause | None = None
         self._failing = ""
+        self._undelivered = Edge(log, f"{self.receiver}: can't deliver", f"{self.receiver}: delivers again")
         self._refused_at: float | None = None
         self._refusals: Counter[str] = Counter()
         self._alone: dict[str, str] = {}
@@ -178,6 +181,7 @@ class Courier:
     async def run(self) -> None:
         """Until cancelled or retired."""
         notifier = await self._making
+        self.hired = True
         name = f"courier of {self.receiver}"
         try:
             await steady(lambda: self._turn(notifier), name, self._clock, lambda: self._retired)
@@ -186,6 +190,7 @@ class Courier:
 
     async def _turn(self, notifier: Notifier) -> None:
         self._wake.clear()
+        self.pulse.beat()
         if not await self._next(notifier):
             await self._rest()
 
@@ -249,7 +254,8 @@ class Courier:
         if message.after or message.covers or now - message.at <= CLOSING_DIES:
             return False
         await self._store.dead(message, now, "older than a day")
-        log.warning("%s: given up, older than a day: %s", self.receiver, message.title)
+        about = {"account": message.account}
+        log.warning("%s: given up, older than a day: %s", self.receiver, message.title, extra=about)
         return True
 
     # Sending, and what becomes of it.
@@ -271,6 +277,7 @@ class Courier:
     async def _send(self, notifier: Notifier, messages: Sequence[Message], *, plain: bool) -> Verdict:
         now = self._clock.now()
         self._budget.spend(now)
+        self.pulse.beat()
         texts = [Text(*delivery.final_text(m, now), delivery.loudness(m), plain) for m in messages]
         text = texts[0] if len(texts) == 1 else together(texts, messages[0].account)
         try:
@@ -280,13 +287,15 @@ class Courier:
             return Verdict(Outcome.AMBIGUOUS, f"no answer within {SEND_DEADLINE:.0f} s")
         except Exception as error:  # noqa: BLE001 - a plugin's notifier may raise anything; the message must not be lost
             return Verdict(Outcome.RETRY, f"the notifier failed: {type(error).__name__}")
+        finally:
+            self.pulse.beat()
 
     async def _told(self, messages: Sequence[Message]) -> None:
         for message in messages:
             await self._store.ack(message, self._clock.now())
             self._alone.pop(message.alert, None)
             self._refusals.pop(message.id, None)
-            log.info("told %s: %s", self.receiver, message.title)
+            log.info("told %s: %s", self.receiver, message.title, extra={"account": message.account})
         self._works()
 
     async def _later(self, messages: Sequence[Message], verdict: Verdict, began: float) -> None:
@@ -298,11 +307,10 @@ class Courier:
         maybe = verdict.outcome is Outcome.AMBIGUOUS
         for message in messages:
             await self._store.nack(message, now, due, verdict.why, maybe_sent=maybe)
+        self._undelivered.fails(verdict.why)
         self._fails(verdict.why, began, urgent=urgent, at_once=verdict.outcome is Outcome.BROKEN)
 
     def _fails(self, why: str, began: float, *, urgent: bool, at_once: bool = False) -> None:
-        if not self._failing:
-            log.warning("%s: can't deliver: %s", self.receiver, why)
         self._failing = why
         after = 0.0 if at_once else TOLD_URGENT_AFTER if urgent else TOLD_AFTER
         urgent_after = after if urgent or at_once else 10 * TOLD_AFTER
@@ -327,7 +335,8 @@ class Courier:
             self._alone.pop(message.alert, None)
             del self._refusals[message.id]
             await self._store.dead(message, now, verdict.why)
-        log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title)
+        about = {"account": message.account}
+        log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title, extra=about)
         why = f"refused ({verdict.why}): {message.title}"
         self._problems.fail(about_refusal(self.receiver), Problem(now, why, 0.0, 0.0))
         self._refused_at = now
@@ -336,7 +345,6 @@ class Courier:
         if self._refused_at is None or self._clock.now() - self._refused_at >= REFUSED_TOLD:
             self._problems.clear(about_refusal(self.receiver))
             self._refused_at = None
-        if self._failing:
-            log.info("%s: delivers again", self.receiver)
+        self._undelivered.works(self._clock.now())
         self._failing, self._paused = "", None
         self._problems.clear(delivery.about_receiver(self.receiver))

@@ -8,33 +8,31 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from math import inf
 
-from riskbot import text
 from riskbot.delivery import Receiver
-from riskbot.health import Problem, Problems
+from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
+from riskbot.model import AccountInfo, Alerts, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock
+from riskbot.service.clock import Clock, Pulse
 from riskbot.service.judge import Judge
+from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observation, Observer
+from riskbot.service.sight import Sight
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
-
-log = logging.getLogger("riskbot")
 
 TURN_DEADLINE = 15.0
 """A poll that takes longer has failed, whatever its source promised."""
 INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
-RAISE_ONLY = -1.0
-"""As the longest gap: then every look comes after a hole, and nothing falls."""
-STALE_AFTER = 5.0
-"""Seconds, or three polls: until then a poll that fails is no outage yet."""
 SLOW_EVERY = 30.0
+STILL = 30.0
+"""Real seconds after which a turn should have ended: its deadline, and twice what a slow disk may take."""
+CALM = 10.0
+"""Seconds without a failure after which the log says that it is over."""
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
 
 
@@ -52,28 +50,27 @@ class Watch:
     ) -> None:
         """ask: how a rule is asked."""
         self.account = judge.account
-        self.poll_every = poll_every
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
+        self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
+        """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
+        self._log = About(judge.account)
+        self._stumbling = Edge(self._log, "the watch stumbled", "the watch goes on", calm=CALM)
+        self._blind = Edge(self._log, "can't see the account", "seen again", calm=CALM)
+        self._unlearned = Edge(self._log, "can't read the account's configuration", "its configuration was read again")
         self.observer = Observer(judge, ask)
+        self.sight = Sight(poll_every)
         self._part = about_watch(judge.account)
-        self._max_gap = max(10.0, 10 * poll_every)
         self._info: AccountInfo | None = None
         self._info_due = 0.0
-        self._info_why = ""
         self._stranger: SourceError | None = None
-        self.seen = 0.0
-        self.ever_seen = False
-        self._failures: list[SourceError] = []
         self._resume = 0.0
         self.defects: Counter[str] = Counter()
         """How often each field was read and found malformed."""
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
-        self._stamp: object = None
-        self._stamp_moved = 0.0
         self._jumped = clock.jumped
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +82,12 @@ class Watch:
         self._clock.not_before(max(seen, 0.0))
         await self._judge.load(self._clock.now(), seen)
         self._clock.not_before(self._judge.newest)
-        self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
+        self.sight = Sight(self.poll_every, max(seen, self._judge.alerts.seen), ever_seen=seen > 0)
+
+    @property
+    def poll_every(self) -> float:
+        """Seconds between two polls."""
+        return self.sight.poll_every
 
     @property
     def history(self) -> History:
@@ -101,6 +103,12 @@ class Watch:
     def alerts(self) -> Alerts:
         """Its alerts as last committed."""
         return self._judge.alerts
+
+    @property
+    def why(self) -> str:
+        """Why nothing was seen at the last poll; "": it was."""
+        failures = self.sight.failures
+        return failures[-1].why if failures else ""
 
     async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
         """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen."""
@@ -122,10 +130,12 @@ class Watch:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
         await self._guarded(self._turn)
         self.polls += 1
+        self.pulse.beat()
 
     async def wait(self) -> None:
         """A turn without asking: blindness grows by the second, also while polls are far between. Never raises."""
         await self._guarded(self._stay_blind)
+        self.pulse.beat()
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
         self._mind_the_clock()
@@ -134,12 +144,13 @@ class Watch:
                 await self._take_up_theirs()
             await turn()
         except Fenced:
-            log.error("%s: somebody else has written its state; taking up theirs", self.account)  # noqa: TRY400 - known
+            self._stumbling.fails("somebody else has written its state; taking up theirs", logging.ERROR)
             self._fenced = True
-        except Exception as error:  # a mistake of riskbot itself: told, and the watch goes on
-            log.exception("%s: the watch stumbled", self.account)
+        except Exception as error:  # noqa: BLE001 - a mistake of riskbot itself: told, and the watch goes on
+            self._stumbling.fails(type(error).__name__, logging.ERROR, error)
             self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
         else:
+            self._stumbling.works(self._clock.now())
             self._problems.clear(self._part)
 
     async def _take_up_theirs(self) -> None:
@@ -156,8 +167,7 @@ class Watch:
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
         if ahead:
             self._judge.shift(ahead)
-            self.seen += ahead
-            self._stamp_moved += ahead
+            self.sight.shift(ahead)
 
     async def _turn(self) -> None:
         if self._clock.now() >= self._info_due:
@@ -184,11 +194,9 @@ class Watch:
             info = await self._source.info()
         except SourceError as error:
             self._info_due = self._clock.now() + INFO_AGAIN
-            if error.why != self._info_why:
-                log.warning("%s: can't read the account's configuration: %s", self.account, error.why)
-            self._info_why = error.why
+            self._unlearned.fails(error.why)
             return
-        self._info_why = ""
+        self._unlearned.works(self._clock.now())
         await self._know(info)
 
     async def _know(self, info: AccountInfo) -> None:
@@ -205,36 +213,25 @@ class Watch:
             async with self._judge.lock:
                 await self._judge.note(uid=info.uid)
         if info != self._info:
-            log.info("%s: uid %s, mode %s, may %s", self.account, info.uid, info.mode, ", ".join(info.permissions))
+            self._log.info("uid %s, mode %s, may %s", info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
 
     async def _saw(self, snapshot: Snapshot) -> None:
         now = self._clock.now()
         snapshot.fetched_at = now
-        if self._is_frozen(snapshot, now):
-            self.seen = self._stamp_moved
-            await self._failed(SourceError(f"OKX's answers have not changed since {text.clock(self._stamp_moved)}"))
+        if stale := self.sight.stale(snapshot, self._judge.rules):
+            await self._failed(stale)
             return
-        if self._failures:
-            log.info("%s: seen again; polls that failed: %d", self.account, len(self._failures))
-            self._failures = []
+        self._blind.works(now)
         if now >= self._unknown_due:
             self._list_unknown(snapshot)
             self._unknown_due = now + INFO_EVERY
         async with self._judge.lock:
-            self.seen, self.ever_seen = now, True
+            self.sight.answered(now)
             await self.observer.look(self._sight(snapshot))
         if new := snapshot.defects - self.defects.keys():
-            log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
+            self._log.warning("odd fields in the reply: %s", ", ".join(sorted(new)))
         self.defects.update(snapshot.defects)
-
-    def _is_frozen(self, snapshot: Snapshot, now: float) -> bool:
-        """Does the exchange repeat an old answer? Its `uTime` moves on a quiet account too."""
-        stamp = snapshot.raw.get("uTime")
-        if stamp != self._stamp or not stamp:
-            self._stamp, self._stamp_moved = stamp, now
-        frozen_after = (getattr(rule, "frozen_after", 0.0) for rule in self._judge.rules if rule.SEES_OUTAGE)
-        return now - self._stamp_moved > min(filter(None, frozen_after), default=inf)
 
     def _sight(self, snapshot: Snapshot | None = None) -> Observation:
         """What there is to see now. snapshot: a reply that has just come.
@@ -242,21 +239,19 @@ class Watch:
         While it is not known whether the key is still of the account that is remembered, numbers may raise and
         nothing else.
         """
-        outage = self._outage(self._failures[-1]) if self._failures else None
         sure = self._info is not None or not self._judge.alerts.uid
-        return Observation(self._clock.now(), snapshot, outage, self._info, self._max_gap if sure else RAISE_ONLY)
+        return self.sight.at(self._clock.now(), snapshot, self._info, sure=sure)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:
-            log.info("%s: OKX has new fields: %s", self.account, ", ".join(sorted(unknown)))
+            self._log.info("OKX has new fields: %s", ", ".join(sorted(unknown)))
             self._unknown |= unknown
 
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
         now = self._clock.now()
-        if not self._failures or self._failures[-1].why != error.why:
-            log.warning("%s: can't see the account: %s", self.account, error.why)
-        self._failures = [*self._failures[-99:], error]
+        self._blind.fails(error.why)
+        self.sight.failed(error)
         self._resume = now + self._patience(error)
         await self._stay_blind()
 
@@ -265,16 +260,9 @@ class Watch:
         async with self._judge.lock:
             await self.observer.look(self._sight())
 
-    def _outage(self, error: SourceError) -> Outage:
-        # A dead key is believed when it is said twice; that the exchange has frozen the account, at once.
-        twice = len(self._failures) > 1 and self._failures[-2].severity >= error.severity
-        severity = error.severity if twice or error.severity is Severity.EMERGENCY else Severity.OK
-        stale_after = max(STALE_AFTER, 3 * self.poll_every)
-        return Outage(self.seen, error.why, severity, never=not self.ever_seen, stale_after=stale_after)
-
     def _patience(self, error: SourceError) -> float:
         """Seconds until the next poll."""
-        count = len(self._failures)
+        count = len(self.sight.failures)
         if error.remedy is Remedy.SLOW:
             return SLOW_EVERY if count > 1 else 0.0
         if error.remedy is not Remedy.BACK_OFF:
@@ -290,8 +278,3 @@ class Watch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
-
-
-def about_watch(account: str) -> str:
-    """The subject of riskbot's own alert that it stumbles over an account."""
-    return f"watching {account}"
