@@ -72,6 +72,29 @@ def findings(
     return sorted(found, key=lambda finding: finding.at)
 
 
+def is_hopeless(case: Case, receivers: Sequence[str]) -> Callable[[list[Heard], float], bool]:
+    """Tells of what was heard until a moment whether it can't become what the case expects any more.
+
+    Without kills. It may find out late.
+    """
+    slots = _slots(case, receivers, killed=False)
+    open_slots = sorted(slots, key=lambda slot: slot.expect.t.end)
+    checked = 0
+
+    def hopeless(heard: list[Heard], now: float) -> bool:
+        nonlocal checked
+        new, checked = heard[checked:], len(heard)
+        if any(not any(fits(slot, one) for slot in slots) for one in new):
+            return True
+        while open_slots and open_slots[0].expect.t.end + EXACT < now:
+            slot = open_slots.pop(0)
+            if not any(fits(slot, one) for one in heard):
+                return True
+        return False
+
+    return hopeless
+
+
 def _slots(case: Case, receivers: Sequence[str], *, killed: bool) -> list[Slot]:
     wanted = [_after_a_kill(expect) for expect in case.expect if not expect.repeat] if killed else case.expect
     each = ((expect, name) for expect in wanted for name in expect.receivers or receivers)

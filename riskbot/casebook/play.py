@@ -84,13 +84,20 @@ class Played(Struct, frozen=True):
     wrong: list[str]
 
 
-def play(setup: Setup, fuse: int | None = None, *, sampled: bool = False) -> Played:
-    """Play it. fuse: kill it at this one of its moments. sampled: note how things are after each poll."""
-    return virtual.run(_play(setup, fuse, sampled=sampled))
+Enough = Callable[[list[Heard], float], bool]
+"""Of what was heard until then: is there nothing more to learn?"""
 
 
-async def _play(setup: Setup, fuse: int | None, *, sampled: bool) -> Played:
-    stage = _Stage(setup, Disk(fuse), Scribe() if sampled else None)
+def play(setup: Setup, fuse: int | None = None, *, sampled: bool = False, enough: Enough | None = None) -> Played:
+    """Play it. fuse: kill it at this one of its moments. sampled: note how things are after each poll.
+
+    enough: asked at each poll; then it ends.
+    """
+    return virtual.run(_play(setup, fuse, enough, sampled=sampled))
+
+
+async def _play(setup: Setup, fuse: int | None, enough: Enough | None, *, sampled: bool) -> Played:
+    stage = _Stage(setup, Disk(fuse), Scribe() if sampled else None, enough)
     await stage.run()
     disk, world = stage.disk, stage.world
     events = [event for event in disk.events.values() if event.account == setup.account.name]
@@ -103,8 +110,9 @@ async def _play(setup: Setup, fuse: int | None, *, sampled: bool) -> Played:
 class _Stage:
     """One case while it is played. Its agenda: what happens when, unless the process is killed before."""
 
-    def __init__(self, setup: Setup, disk: Disk, scribe: Scribe | None) -> None:
-        self.setup, self.disk, self.scribe = setup, disk, scribe
+    def __init__(self, setup: Setup, disk: Disk, scribe: Scribe | None, enough: Enough | None) -> None:
+        self.setup, self.disk, self.scribe, self._enough = setup, disk, scribe, enough
+        self._over = False
         self.world = World(setup.course, setup.case.receiver)
         self.kills = list[float]()
         self.wrong = list[str]()
@@ -122,9 +130,9 @@ class _Stage:
             self._plan(do.t + AFTER, partial(self._do, do))
         while True:
             due = min(self._agenda[0][0] if self._agenda else inf, end)
-            if await self._is_killed_before(due):
+            if await self._is_killed_before(due) and not self._over:
                 await self._fall(self._loop.time())
-            elif due == end:
+            elif self._over or due == end:
                 break
             else:
                 await heapq.heappop(self._agenda)[2]()
@@ -200,6 +208,9 @@ class _Stage:
 
     def _looked(self) -> None:
         """A poll begins: what the one before has come to can be seen."""
+        if self._enough and self._enough(self.world.heard, self._loop.time()):
+            self._over = True
+            self.disk.killed.set()
         if self.scribe and self._service:
             self.scribe.look()
             self.scribe.begin(self._service.watches[self.setup.account.name], self._loop.time(), self.setup.course)

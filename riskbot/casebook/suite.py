@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from riskbot.casebook.books import Book, Page
 from riskbot.casebook.coverage import covered, is_about, owed
-from riskbot.casebook.expectations import Finding, findings, violates
+from riskbot.casebook.expectations import Finding, findings, is_hopeless, violates
 from riskbot.casebook.mutants import Mutant, mutants
 from riskbot.casebook.play import Played, Setup, play
 from riskbot.rules import Rule
@@ -146,7 +146,8 @@ def _mutants(rule: Rule, pages: list[Page]) -> list[Mutant]:
 
 def _kills(setup: Setup, mutant: Mutant) -> bool:
     changed = setup.having(mutant.rule)
-    return bool(found_in(changed, play(changed)))
+    hopeless = None if setup.case.kills else is_hopeless(setup.case, tuple(setup.config.receivers))
+    return bool(found_in(changed, play(changed, enough=hopeless)))
 
 
 # ---------------------------------------------------------------- what never comes

@@ -233,6 +233,11 @@ class Case(Section):
     expect: tuple[Expect, ...] = Field((), description="The complete list of messages.")
     never: tuple[Never, ...] = Field((), description="What must not come.")
 
+    @property
+    def kills(self) -> bool:
+        """Is riskbot killed meanwhile?"""
+        return any(do.kill for do in self.do)
+
     @field_validator("start")
     @classmethod
     def _is_utc(cls, start: datetime) -> datetime:
