@@ -394,3 +394,123 @@ def test_no_case_at_all_is_told(desk: Path) -> None:
 
     assert result.exit_code == 2
     assert "there is no case: write [[cases]] beside the rules" in result.stderr
+
+
+# ---------------------------------------------------------------- --update
+
+COURSE = 'feed."details.twap/USDT" = "0*5 2*5 5*20 0*40"\n'
+TABLES = f"""
+[suite]
+config = "../rules.toml"
+
+# the first
+[[cases]]
+name = "in tables"  # of its own
+{COURSE}
+# it opens
+[[cases.expect]]
+t = "5s"
+receivers = "phone"
+event = "fire"
+
+# it climbs
+[[cases.expect]]
+t = "11s"
+event = "rise"
+
+# never
+[[cases.never]]
+event = "still"
+
+[[cases]]
+name = "on one line"
+{COURSE}expect = [{{ t = "5s", receivers = "phone", event = "fire" }}]  # more?
+
+[[cases]]
+name = "on many lines"
+{COURSE}expect = [
+  # it opens
+  {{ t = "5s", event = "fire", text = ["level 2"], receivers = "phone" }}, # so early
+  {{ t = "9s", event = "rise" }},
+  # it is over
+  {{ t = "1m", event = "resolve" }}
+]
+"""
+CAME = (
+    '  { t = "10s", receivers = ["mail"], event = "fire emergency", rule = "repayment", subject = "USDT" },\n'
+    '  { t = "10s", receivers = ["phone"], event = "rise info>emergency", rule = "repayment", subject = "USDT" },\n'
+)
+OVER = '  { t = "1m", event = "resolve emergency", rule = "repayment", subject = "USDT" },\n'
+FIRE = '  { t = "5s", receivers = "phone", event = "fire" },\n'
+UPDATED = f"""
+[suite]
+config = "../rules.toml"
+
+# the first
+[[cases]]
+name = "in tables"  # of its own
+{COURSE}expect = [
+{FIRE}{CAME}{OVER}]
+
+# it opens
+
+# it climbs
+
+# never
+[[cases.never]]
+event = "still"
+
+[[cases]]
+name = "on one line"
+{COURSE}expect = [
+{FIRE}{CAME}{OVER}]  # more?
+
+[[cases]]
+name = "on many lines"
+{COURSE}expect = [
+  # it opens
+  {{ t = "5s", event = "fire", text = ["level 2"], receivers = "phone" }}, # so early
+{CAME}  # it is over
+  {{ t = "1m", event = "resolve" }},
+]
+"""
+
+
+def test_update_writes_what_came_and_leaves_the_rest_as_it_is(desk: Path) -> None:
+    write(desk, TABLES)
+    result = run(desk, "--quick", "--update")
+
+    assert result.exit_code == 0, result.output
+    assert (desk / "tests/twap.toml").read_text() == UPDATED
+    assert f"--- {desk}/tests/twap.toml\n+++ {desk}/tests/twap.toml\n@@" in result.stdout
+    assert "3 cases of" in result.stdout
+
+
+def test_update_changes_nothing_where_all_is_as_expected(desk: Path) -> None:
+    result = run(desk, "--quick", "--update")
+
+    assert (result.exit_code, "---" in result.stdout) == (0, False)
+    assert (desk / "tests/twap.toml").read_text() == STRONG
+
+
+def test_update_takes_away_what_never_comes(desk: Path) -> None:
+    write(desk, WEAK.replace("5*20", "0*20"))
+
+    assert run(desk, "--quick", "--update").exit_code == 0
+    assert (desk / "tests/twap.toml").read_text().endswith('"0*5 0*20 0*40"\nexpect = [\n]\n')
+
+
+def test_what_must_never_come_is_not_written_down(desk: Path) -> None:
+    never = '\n[[cases.never]]\nevent = "resolve"\n'
+    write(desk, WEAK + never)
+    result = run(desk, "--quick", "--update")
+
+    assert result.exit_code == 1
+    assert "never resolve, but at 55s: phone: resolve emergency (repayment USDT)" in result.stdout
+    assert (desk / "tests/twap.toml").read_text() == WEAK + never
+
+
+def test_update_is_for_people(desk: Path) -> None:
+    result = run(desk, "--json", "--update")
+
+    assert (result.exit_code, "leave --json out" in result.stderr) == (2, True)

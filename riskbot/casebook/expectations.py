@@ -47,10 +47,10 @@ class Finding(Struct, frozen=True):
     heard: Heard | None = None
 
 
-def said(heard: Heard) -> str:
-    """One message on one line."""
-    about = f"{heard.rule} {heard.subject}".rstrip()
-    return f"{heard.receiver}: {heard.what} ({about}){' again' if heard.repeat else ''}"
+def said(heard: Heard, *, named: bool = True) -> str:
+    """One message on one line. named: say what it is about."""
+    about = f" ({heard.rule} {heard.subject}".rstrip() + ")" if named else ""
+    return f"{heard.receiver}: {heard.what}{about}{' again' if heard.repeat else ''}"
 
 
 def findings(

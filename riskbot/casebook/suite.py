@@ -127,21 +127,19 @@ def _shown(rule: Rule, results: Iterable[Result], required: set[str]) -> Shown:
 
 
 def _tried(shown: Shown, rule: Rule, results: list[Result], progress: Progress) -> Shown:
-    """With its mutants. First those cases are played that are about the rule: one of them is likely to find out."""
+    """With its mutants. First those cases are played that are about the rule: one of them is likely to find out.
+
+    Of a rule that no case is about, each mutant lives.
+    """
     by_interest = sorted(results, key=lambda result: not is_about(rule.name, result.played))
-    pages = [result.page for result in by_interest]
-    found = _mutants(rule, pages)
+    pages = [result.page for result in by_interest] if shown.cases else []
+    found = mutants(rule, max(result.page.setup.course.every for result in results))
     survivors = []
     for i, mutant in enumerate(found):
         progress(f"mutants of {rule.name}", i, len(found))
         if not any(_kills(page.setup, mutant) for page in pages):
             survivors.append(mutant.how)
     return Shown(shown.rule, shown.cases, shown.covered, shown.owed, shown.required, len(found), tuple(survivors))
-
-
-def _mutants(rule: Rule, pages: list[Page]) -> list[Mutant]:
-    every = max((page.setup.course.every for page in pages), default=1.0)
-    return mutants(rule, every)
 
 
 def _kills(setup: Setup, mutant: Mutant) -> bool:

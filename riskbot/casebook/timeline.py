@@ -37,12 +37,9 @@ class Row(Struct, frozen=True):
     got: tuple[Entry, ...]
 
 
-def rows(result: Result) -> list[Row]:
-    """A row for each moment at which something begins, changes, is expected or comes."""
-    return list(_Timeline(result).rows())
+class Timeline:
+    """A case that was played. about: the one alert that there was; "": there were several, each row names them."""
 
-
-class _Timeline:
     def __init__(self, result: Result) -> None:
         self.case, self.course = result.page.case, result.page.setup.course
         self.played, self.findings = result.played, result.findings
@@ -50,8 +47,12 @@ class _Timeline:
         self.samples = result.played.samples
         self._times = [sample.t for sample in self.samples]
         self.start = self.case.start.timestamp()
+        seen = {key for sample in self.samples for key in sample.alerts if key[0] in self.rules}
+        names = {_name(key) for key in seen} | {_name((one.rule, one.subject)) for one in self.played.heard}
+        self.about = names.pop() if len(names) == 1 else ""
 
     def rows(self) -> Iterator[Row]:
+        """One for each moment at which something begins, changes, is expected or comes."""
         before: dict[Key, str] = {}
         for t in self._moments():
             states = self._states(t)
@@ -60,7 +61,7 @@ class _Timeline:
             yield Row(
                 t,
                 tuple(_spelt(value) for value in self.course.values(self.course.poll(t)).values()),
-                tuple(f"{_name(key)}: {state or 'ok'}" for key, state in changed.items()),
+                tuple(f"{'' if self.about else f'{_name(key)}: '}{state or 'ok'}" for key, state in changed.items()),
                 tuple(_done(do) for do in self.case.do if abs(do.t - t) < EPSILON),
                 tuple(self._expected(t)),
                 tuple(self._got(t)),
@@ -108,7 +109,7 @@ class _Timeline:
         wrong = {id(finding.heard) for finding in self.findings if finding.heard}
         for one in self.played.heard:
             if abs(round(one.t, 2) - t) < EPSILON:
-                yield Entry(said(one), id(one) in wrong)
+                yield Entry(said(one, named=not self.about), id(one) in wrong)
 
 
 def _spelt(value: str | Gap) -> str:

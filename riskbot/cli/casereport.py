@@ -103,8 +103,10 @@ def _doubts(report: Report) -> Iterator[Text]:
 
     for page, never in report.idle:
         yield Text(f"can't fail, so it shows nothing: never {never.event} ({page.where})", "yellow")
+    if alone := [one.rule for one in report.shown if not one.cases]:
+        yield Text(f"no case is about: {', '.join(alone)}", "yellow")
     for one in report.shown:
-        for how in one.survivors:
+        for how in one.survivors if one.cases else ():
             yield Text(f"no case finds out: {one.rule}: {how}", "yellow")
 
 
@@ -124,10 +126,11 @@ def _timeline(result: Result) -> Any:
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
     from riskbot.casebook.expectations import moment  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.casebook.timeline import rows  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.casebook.timeline import Timeline  # noqa: PLC0415 - see cli/__init__.py
 
-    drawn = table("", *result.page.case.feed, "alerts", "expected", "got")
-    for row in rows(result):
+    timeline = Timeline(result)
+    drawn = table("", *result.page.case.feed, timeline.about or "alerts", "expected", "got")
+    for row in timeline.rows():
         middle = Text("\n").join([*(Text(word, "cyan") for word in row.done), *map(Text, row.alerts)])
         drawn.add_row(moment(row.t), *map(Text, row.fed), middle, _entries(row.expected), _entries(row.got))
     return drawn
