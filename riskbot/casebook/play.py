@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from math import ceil, inf
@@ -113,6 +114,7 @@ class _Stage:
     def __init__(self, setup: Setup, disk: Disk, scribe: Scribe | None, enough: Enough | None) -> None:
         self.setup, self.disk, self.scribe, self._enough = setup, disk, scribe, enough
         self._over = False
+        self._failure: BaseException | None = None
         self.world = World(setup.course, setup.case.receiver)
         self.kills = list[float]()
         self.wrong = list[str]()
@@ -144,14 +146,12 @@ class _Stage:
         heapq.heappush(self._agenda, (at, next(self._order), work))
 
     async def _is_killed_before(self, moment: float) -> bool:
-        if self.disk.killed.is_set() or self._loop.time() >= moment:
-            return self.disk.killed.is_set()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(moment):
                 await self.disk.killed.wait()
-        except TimeoutError:
-            return False
-        return True
+        if self._failure:
+            raise self._failure
+        return self.disk.killed.is_set()
 
     # A process begins and ends.
 
@@ -167,8 +167,9 @@ class _Stage:
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         """A loop of the service that failed is a mistake of riskbot."""
-        if not self.disk.gone and not task.cancelled() and (error := task.exception()):
-            raise error
+        if not task.cancelled() and not self.disk.gone:
+            self._failure = task.exception()
+            self.disk.killed.set()
 
     async def _fall(self, start_again: float) -> None:
         """A kill -9, and a new beginning at the next moment that a poll is due."""
@@ -219,9 +220,8 @@ class _Stage:
 
     async def _do(self, do: Do) -> None:
         if do.kill:
-            later = do.kill if isinstance(do.kill, float) else 0.0
             if not self.disk.gone:
-                await self._fall(self._loop.time() + later)
+                await self._fall(do.t + do.kill if isinstance(do.kill, float) else self._loop.time())
         elif do.reload:
             await self._reload(do.reload)
         elif do.ack:
