@@ -469,6 +469,11 @@ class Measured(Struct, frozen=True):
     calm: bool = False
     failed: bool = False
 
+    @property
+    def has_number(self) -> bool:
+        """Is there anything to judge in it?"""
+        return any(reading.value.is_finite() for reading in self.readings)
+
 
 MOST_READINGS = 10_000
 """Of one rule in one poll. More are nonsense, and would fill the memory."""

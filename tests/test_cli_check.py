@@ -142,6 +142,16 @@ def test_tiers_are_shown_exactly_in_their_unit_and_names_as_they_are(path: Path)
     assert said["key_safety"] == "key_safety always on"
 
 
+def test_where_the_status_page_would_be_is_shown_without_its_token(path: Path) -> None:
+    path.write_text(f'{path.read_text()}\n[web]\nlisten = "[::]:9105"\ntoken = "0123456789abcdef"\n')
+    path.chmod(0o600)
+
+    shown, given = check("-c", path), json.loads(check("-c", path, "--json").stdout)
+    assert "  status at  http://[::]:9105/\n" in shown.stdout
+    assert given["web"] == "[::]:9105"
+    assert "0123456789abcdef" not in f"{shown.output}{given}"
+
+
 def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
     result = check("-c", path, "--json")
     document: dict[str, Any] = json.loads(result.stdout)
@@ -151,6 +161,7 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
         "accounts": [{"name": "[main] :fire:", "region": "global", "poll_every": 1.0}],
         "receivers": [{"name": "[/] phone", "min_severity": "info"}],
         "store": "/state/riskbot.db",
+        "web": None,
         "files": [str(path)],
         "warnings": [],
     }

@@ -25,6 +25,7 @@ ENV = {
     "OKX_API_SECRET": "a secret",
     "OKX_API_PASSPHRASE": "a passphrase",
     "RISKBOT_PHONE": "json://127.0.0.1:1/",
+    "RISKBOT_WEB_TOKEN": "0123456789abcdef",
 }
 ACCOUNT = """
 [[accounts]]
@@ -70,6 +71,11 @@ HOW_TRIED = {
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
+    "sudo ln -s /opt/riskbot/.venv/bin/riskbot /usr/local/bin/": "the installed script runs through any link",
+    "sudo riskbot systemd --install -c /etc/riskbot/rules.toml": "test_cli_systemd.py",
+    "systemctl status riskbot": "test_herald.py: what systemd hears",
+    "journalctl -u riskbot -p warning": "test_logs.py: what the journal gets",
+    "sudo STATE_DIRECTORY=/var/lib/riskbot riskbot status -c /etc/riskbot/rules.toml": "test_cli_status.py",
     "riskbot history --since 12h": "test_cli_history.py",
     "riskbot ack 2e78 --for 45m": "test_cli_ack.py",
     "riskbot silence --rule 'forced*' --ccy BTC --for 2h --why 'paying it back by hand'": "test_cli_silence.py",
@@ -83,6 +89,10 @@ HOW_TRIED = {
     'riskbot rules new change --name "debt grows" >> rules.toml': "test_a_rule_is_appended_as_the_readme_says",
     "riskbot fields liab": "test_the_fields_that_the_readme_shows_are_so",
     "riskbot schema > rules.schema.json": "test_schema.py",
+    "curl http://127.0.0.1:9105/healthz": "test_web_program.py",
+    "riskbot metrics": "test_metrics.py",
+    "riskbot metrics prometheus > riskbot.rules.yml": "test_dashboards.py",
+    "riskbot metrics grafana > riskbot.dashboard.json": "test_dashboards.py",
     "riskbot simulate crash --speed 10 --port 8900": "test_cli_simulate.py",
     "curl -d 'html=502' http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
     "curl -X DELETE http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",

@@ -50,6 +50,8 @@ CAN_NOT_KNOW = {
     "secret-variable": "secrets",
     "secret-variable-form": "secrets",
     "shape-empty": "it may stand in another file",
+    "web-address": "which addresses there are",
+    "web-token": "what a secret may hold",
 }
 """Bad files that the schema accepts, and what it would have to know. That riskbot refuses them: test_bad_rules.py."""
 

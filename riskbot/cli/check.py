@@ -43,6 +43,7 @@ def _document(config: Config) -> dict[str, Any]:
         "receivers": [{"name": name, "min_severity": r.min_severity} for name, r in config.receivers.items()],
         "rules": [_rule_document(rule) for rule in config.rules],
         "store": str(config.db),
+        "web": config.web and config.web.listen,
         "files": [str(file) for file in config.files],
         "warnings": [str(warning) for warning in config.warnings],
     }
@@ -67,8 +68,9 @@ def _show(path: Path, config: Config) -> None:
     who = ", ".join(f"{a.name} ({a.base_url or a.region}, every {a.poll_every:g} s)" for a in config.accounts)
     told = ", ".join(f"{name} (from {r.min_severity})" for name, r in config.receivers.items())
     lines = (f"{path} is right.", f"  accounts   {who}", f"  receivers  {told}", f"  state in   {config.db}")
+    seen = (f"  status at  http://{config.web.listen}/",) if config.web else ()
     more = (f"  includes   {', '.join(map(str, config.files[1:]))}",) if config.files[1:] else ()
-    out.print("\n".join((*lines, *more, "")), markup=False, emoji=False, soft_wrap=True)
+    out.print("\n".join((*lines, *seen, *more, "")), markup=False, emoji=False, soft_wrap=True)
     rows = table("rule", "kind", "fires")
     for rule in config.rules:
         rows.add_row(*_row(rule))

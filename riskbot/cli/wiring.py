@@ -33,6 +33,7 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
             notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
         ),
         found,
+        config.web,
     )
 
 

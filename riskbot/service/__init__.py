@@ -6,6 +6,7 @@ Courier: take ▸ send ▸ done | later | dead               ◀┘             
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
+Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
-from riskbot.settings import SELF
+from riskbot.settings import SELF, WebSettings
 from riskbot.source import Source
 from riskbot.store import Message
 from riskbot.store.outbox import WAITING
@@ -67,7 +68,8 @@ class Bundle(Struct, frozen=True):
 
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them.
+    plugins: what they offer while riskbot watches, and what is wrong with them. web: what can be looked at over HTTP;
+    None: nothing.
     """
 
     accounts: tuple[Account, ...]
@@ -77,6 +79,7 @@ class Bundle(Struct, frozen=True):
     source: Callable[[Account], Source]
     notifier: Callable[[str], Awaitable[Notifier]]
     plugins: Plugins = Plugins()
+    web: WebSettings | None = None
 
 
 class Service:
@@ -194,6 +197,11 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    @property
+    def store(self) -> SurvivingStore:
+        """What is remembered."""
+        return self._store
 
     def judges(self) -> list[Judge]:
         """Of each account, and of riskbot itself."""

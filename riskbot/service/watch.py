@@ -14,11 +14,12 @@ from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock, Pulse
+from riskbot.service.clock import Clock, Pulse, stopwatch
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observation, Observer
 from riskbot.service.sight import Sight
+from riskbot.service.tally import INTERNAL, Tally, reason
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
@@ -53,6 +54,10 @@ class Watch:
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
+        self.failed: Counter[str] = Counter()
+        """Polls that saw nothing, by one of `REASONS`."""
+        self.took = Tally(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+        """How long polls took, from asking to the commit."""
         self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
         """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
@@ -100,6 +105,11 @@ class Watch:
         return self._judge
 
     @property
+    def info(self) -> AccountInfo | None:
+        """Whose account it is; None: not known yet."""
+        return self._info
+
+    @property
     def alerts(self) -> Alerts:
         """Its alerts as last committed."""
         return self._judge.alerts
@@ -128,7 +138,9 @@ class Watch:
 
     async def poll(self) -> None:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
+        began = stopwatch()
         await self._guarded(self._turn)
+        self.took.add(stopwatch() - began)
         self.polls += 1
         self.pulse.beat()
 
@@ -147,6 +159,7 @@ class Watch:
             self._stumbling.fails("somebody else has written its state; taking up theirs", logging.ERROR)
             self._fenced = True
         except Exception as error:  # noqa: BLE001 - a mistake of riskbot itself: told, and the watch goes on
+            self.failed[INTERNAL] += 1
             self._stumbling.fails(type(error).__name__, logging.ERROR, error)
             self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
         else:
@@ -250,6 +263,7 @@ class Watch:
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
         now = self._clock.now()
+        self.failed[reason(error)] += 1
         self._blind.fails(error.why)
         self.sight.failed(error)
         self._resume = now + self._patience(error)

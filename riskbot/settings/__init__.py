@@ -1,4 +1,4 @@
-"""rules.toml: accounts, receivers, store and rules, validated together; every mistake with its line.
+"""rules.toml: accounts, receivers, store, web and rules, validated together; every mistake with its line.
 
 A value may refer to a secret instead of holding it; all of them are filled in before validation:
 
@@ -25,6 +25,7 @@ from riskbot.settings.model import (
     Problem,
     ReceiverSettings,
     StoreSettings,
+    WebSettings,
 )
 from riskbot.settings.needs import Needs, needs
 
@@ -39,6 +40,7 @@ __all__ = [
     "ReceiverSettings",
     "Stamps",
     "StoreSettings",
+    "WebSettings",
     "document",
     "find_db",
     "find_plugins",

@@ -17,7 +17,6 @@ from pydantic import (
     Field,
     PlainValidator,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -107,7 +106,7 @@ def parse_what(value: Any) -> What:
         raise ValueError(f"not an event: {_EVENT}")
     unknown = next((tier for tier in tiers if tier not in _TIERS), None)
     if unknown is not None:
-        raise ValueError(f"unknown severity{suggest(unknown, _TIERS) or ''}; one of {', '.join(_TIERS)}")
+        raise ValueError(f"unknown severity{suggest(unknown, _TIERS) or ';'} one of {', '.join(_TIERS)}")
     found = [_TIERS[tier] for tier in tiers]
     if len(found) == 2:
         if (found[0] < found[1]) != (kind == "rise"):
@@ -120,12 +119,38 @@ def parse_what(value: Any) -> What:
 _SIDE = {"rise": "behind the >", "fall": "before the >"}
 
 
+GAPS = ("na", "miss", "gone", "down")
+
+
+def parse_during(value: Any) -> str | Span:
+    """From `"down"`, or as `parse_span`. Raises ValueError."""
+    if value in GAPS:
+        return str(value)
+    try:
+        return parse_span(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or one of {', '.join(GAPS)}") from None
+
+
+def parse_moment(value: Any) -> datetime:
+    """From TOML's own moments; without a zone it is UTC. Raises ValueError."""
+    if not isinstance(value, datetime):
+        raise ValueError("write a moment without quotes: 2026-03-01T00:00:00Z")  # noqa: TRY004 - as others do
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
 def _spelt(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
 _SEVERITY = "(info|warning|critical|emergency)"
 _MOMENT: Schema = {"x-type": "time, or FROM..TO", "anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}]}
+During = Annotated[
+    str | Span, PlainValidator(_told(parse_during)), WithJsonSchema({**_MOMENT, "examples": ["down", "1m..2m"]})
+]
+Moment = Annotated[
+    datetime, PlainValidator(_told(parse_moment)), WithJsonSchema({"examples": ["2026-03-01T00:00:00Z"]})
+]
 Within = Annotated[Span, PlainValidator(_told(parse_span)), WithJsonSchema({**_MOMENT, "examples": ["15s", "1m..2m"]})]
 Event = Annotated[
     What,
@@ -210,7 +235,7 @@ class Never(Section):
     """One `[[cases.never]]`: a message that must not come, whatever is expected."""
 
     event: Event = Field(description="What it says.")
-    during: Literal["na", "miss", "gone", "down"] | Within | None = Field(
+    during: During | None = Field(
         None, description="When: FROM..TO, or while a feed is na, miss, gone or down; otherwise always."
     )
     receivers: Words | None = Field(None, description="To whom; otherwise to nobody.")
@@ -222,11 +247,10 @@ class Case(Section):
     """One `[[cases]]` entry."""
 
     name: str = Field(min_length=1, max_length=200, description="What is shown by it, as a sentence.")
-    start: datetime = Field(START, description="The moment of the first poll.")
+    start: Moment = Field(START, description="The moment of the first poll.")
     account: str | None = Field(None, description="Which account; otherwise the first.")
     mode: Mode = Field("3", description="Its mode: 1 Spot, 2 Futures, 3 Multi-currency, 4 Portfolio margin.")
     scenario: str | None = Field(None, description="What is not fed: a story of riskbot simulate, or a TOML file.")
-    rules: tuple[str, ...] = Field((), description="Any message of another rule fails the case.")
     feed: Feeds = Field({}, description='What its fields are, poll by poll: "0*5 2*10 down*40".')
     receiver: dict[str, Answers] = Field({}, description='What receivers answer, try by try: "429(7s)*2 ok".')
     do: tuple[Do, ...] = Field((), description="What happens meanwhile.")
@@ -237,11 +261,6 @@ class Case(Section):
     def kills(self) -> bool:
         """Is riskbot killed meanwhile?"""
         return any(do.kill for do in self.do)
-
-    @field_validator("start")
-    @classmethod
-    def _is_utc(cls, start: datetime) -> datetime:
-        return start.replace(tzinfo=UTC) if start.tzinfo is None else start
 
     @model_validator(mode="after")
     def _has_a_course(self) -> Case:
@@ -254,7 +273,7 @@ class Suite(Section):
     """`[suite]`: what the cases of a file owe."""
 
     config: str | None = Field(None, min_length=1, description="The rules file that they test, relative to this one.")
-    rules: tuple[str, ...] = Field((), description="The rules they are about; any message of another fails a case.")
+    rules: tuple[str, ...] = Field((), description="The rules they are about: these are mutated; otherwise all.")
     require: tuple[Class, ...] = Field((), description="What each of these rules must have been through.")
 
 

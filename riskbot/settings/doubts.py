@@ -28,6 +28,9 @@ def open_secrets(path: Path, document: dict[str, Any]) -> Iterator[Loc]:
         if not Secrets.refers(url) and not re.fullmatch(r"\w+://[^/?@]*/?", url):
             yield Loc(("receivers", name, "url"), _open_secret(path, "url"))
             return
+    token = named(document, "web").get("token")
+    if token and not Secrets.refers(token):
+        yield Loc(("web", "token"), _open_secret(path, "token"))
 
 
 def _open_secret(path: Path, key: str) -> str:

@@ -12,7 +12,16 @@ from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
 from riskbot.settings.cases import Case, Cases, Do, Expect, Never, Suite
-from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings, texts
+from riskbot.settings.model import (
+    AccountSettings,
+    File,
+    Loc,
+    Problem,
+    ReceiverSettings,
+    StoreSettings,
+    WebSettings,
+    texts,
+)
 from riskbot.snapshot import field_paths
 from riskbot.text import span
 
@@ -39,6 +48,7 @@ HEADERS = {
     "rules": "[[rules]]",
     "receivers": "[receivers.NAME]",
     "store": "[store]",
+    "web": "[web]",
     "suite": "[suite]",
     "cases": "[[cases]]",
 }
@@ -82,6 +92,8 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
+    if section is Case and detail["type"] in _SHAPES and ("cases", key) in _SECTIONS:
+        return f"write [[cases.{key}]] and its keys below it, or {key} = [{{ … }}]"
     words = _PLAIN.get(detail["type"])
     if words is None:
         known = {*field_paths(), *section.model_fields}
@@ -127,6 +139,7 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("accounts",): AccountSettings,
     ("receivers",): ReceiverSettings,
     ("store",): StoreSettings,
+    ("web",): WebSettings,
     ("suite",): Suite,
     ("cases", "do"): Do,
     ("cases", "expect"): Expect,
@@ -144,10 +157,18 @@ def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
     return next((found for place, found in _SECTIONS.items() if names[: len(place)] == place), model)
 
 
+_TABLES = {
+    "labels": '{ desk = "…" }',
+    "feed": '{ "details.twap/USDT" = "0*5 2*10" }',
+    "receiver": '{ phone = "429(7s) ok" }',
+}
+"""Keys that take a table, and how that is written."""
+
+
 def _example(section: type[BaseModel], key: str) -> str:
     field = next((field for name, field in section.model_fields.items() if (field.alias or name) == key), None)
-    if key == "labels":
-        return '{ desk = "…" }'
+    if key in _TABLES:
+        return _TABLES[key]
     if field is None or get_origin(field.annotation) is dict:
         return "{ warning = …, critical = … }"
     return '"1h"' if _is_duration(section, key) else '"…"'

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Struct
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from riskbot.delivery import Receiver
@@ -116,10 +118,69 @@ class StoreSettings(Section):
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
 
 
+SHORTEST_TOKEN = 16
+"""Characters: what can be guessed is no token."""
+
+
+class WebSettings(Section):
+    """`[web]`: health, metrics and a status page over HTTP. Without this section nothing listens."""
+
+    token: SecretStr | None = Field(
+        None, description=f'Asked of whoever looks, {SHORTEST_TOKEN} signs at least; best as "${{RISKBOT_WEB_TOKEN}}".'
+    )
+    listen: str = Field(
+        "127.0.0.1:9105", description="Address and port; others than this machine's own need a token.",
+        examples=["127.0.0.1:9105", "[::1]:9105", "0.0.0.0:9105"],
+    )  # fmt: skip
+    max_series: int = Field(5000, ge=100, le=100_000, description="Pairs of rule and currency that the metrics show.")
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr) -> SecretStr:
+        word = token.get_secret_value()
+        if len(word) < SHORTEST_TOKEN:
+            raise PydanticCustomError("token", "too short to be safe: take the word that `openssl rand -hex 16` gives")
+        if not re.fullmatch(r"[!-~]+", word):
+            raise PydanticCustomError("token", "may hold letters, digits and signs only: no blank, no line break")
+        return token
+
+    @field_validator("listen")
+    @classmethod
+    def _guarded(cls, listen: str, info: ValidationInfo) -> str:
+        host, port = _address(listen)
+        if info.data.get("token", NONE) is None and not is_loopback(host):
+            raise PydanticCustomError(
+                "listen", "whoever reaches that address could look at the accounts: add a token to [web]"
+            )
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host, without brackets, and port."""
+        return _address(self.listen)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= 65535 and (bare != host) == (":" in bare):
+        with suppress(ValueError):
+            return bare if bare == "localhost" else str(ip_address(bare)), int(port)
+    raise PydanticCustomError("listen", "write an IP address and a port, with a colon between them; IPv6 in brackets")
+
+
+def is_loopback(host: str) -> bool:
+    """Is that name or address one by which a machine only reaches itself?"""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
 class Config(Struct, frozen=True):
     """A whole rules file, valid.
 
     db: the store's path, absolute. warnings: usable, but look. files: the file itself and those that it includes.
+    web: None: nothing listens.
     """
 
     accounts: tuple[AccountSettings, ...]
@@ -128,6 +189,7 @@ class Config(Struct, frozen=True):
     db: Path
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
+    web: WebSettings | None = None
 
 
 class File(Cases):
@@ -140,6 +202,7 @@ class File(Cases):
     accounts: tuple[AccountSettings, ...] = Field((), description="Who is watched.")
     receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
     store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
+    web: WebSettings | None = Field(None, description="What can be looked at over HTTP.")
     rules: tuple[dict[str, Any], ...] = Field((), description="What to watch for.")
 
 

@@ -18,7 +18,8 @@ class NoSecretError(Exception):
     """What a value refers to is not there."""
 
 
-STAND_IN = "stands-in"
+STAND_IN = "stands-in-for-a-secret"
+"""Long enough for a token."""
 
 
 class StandIns(dict[str, str]):

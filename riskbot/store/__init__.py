@@ -105,6 +105,11 @@ class Message(Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
 
     @property
+    def since(self) -> float:
+        """When there was first something to tell that was not told yet."""
+        return min((self.at, *(step.at for step in self.covers)))
+
+    @property
     def urgency(self) -> Severity:
         """The worst this row has to say: also a closing that covers an untold critical is critical.
 
