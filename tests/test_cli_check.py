@@ -256,8 +256,10 @@ def test_the_built_program_checks_a_file(path: Path) -> None:
 
 
 def test_all_secrets_of_a_file_are_known(path: Path) -> None:
-    path.write_text(RULES.replace("json://localhost", "tgram://123456:token-of-bot/987654"))
+    beat = '[heartbeat]\nurl = "https://hc-ping.com/token-of-ping"\n'
+    path.write_text(beat + RULES.replace("json://localhost", "tgram://123456:token-of-bot/987654"))
 
     found = common.secrets(common.load(path))
 
     assert {"key", "secret", "phrase", "token-of-bot", "tgram://123456:token-of-bot/987654"} <= set(found)
+    assert {"token-of-ping", "https://hc-ping.com/token-of-ping"} <= set(found)

@@ -31,6 +31,7 @@ CAN_NOT_KNOW = {
     "account-control-character": "what a secret may hold",
     "account-poll-every": "the limits of a duration with its unit",
     "account-same-name": "names are unique",
+    "heartbeat-url": "which URLs are safe",
     "include-account": "what stands in another file",
     "include-again": "what stands in another file",
     "include-debt": "what stands in another file",

@@ -276,7 +276,15 @@ def test_a_literal_token_in_a_url_is_warned_of(make: Make, tmp_path: Path, url: 
 
     said = warned(make(f'{MAIN}\n[receivers.phone]\nurl = "{url}"\n{RATIO}', 0o644))
 
-    assert [text[:8] for text in said] == (["9: url: "] if open_secret else [])
+    assert [text[:8] for text in said if "url" in text] == (["9: url: "] if open_secret else [])
+
+
+@pytest.mark.parametrize(("url", "said"), [("https://hc-ping.com/uuid", ["2: url: "]), ("${RISKBOT_BEAT}", [])])
+def test_a_literal_heartbeat_url_that_others_can_read_is_warned_of(make: Make, url: str, said: list[str]) -> None:
+    config = make(f'[heartbeat]\nurl = "{url}"\n{MAIN}{PHONE}{RATIO}', 0o644, RISKBOT_BEAT="https://hc-ping.com/uuid")
+    assert [text[:8] for text in warned(config)] == said
+    assert config.heartbeat is not None
+    assert (config.heartbeat.url.get_secret_value(), config.heartbeat.every) == ("https://hc-ping.com/uuid", 60.0)
 
 
 @pytest.mark.parametrize(
@@ -385,3 +393,18 @@ def test_a_token_that_others_can_read_in_the_file_is_warned_of(make: Make) -> No
 
 def test_the_token_is_among_what_nobody_may_see(make: Make) -> None:
     assert TOKEN in secrets(make(f'{MAIN}{PHONE}{RATIO}{WEB}token = "{TOKEN}"\n'))
+
+
+@pytest.mark.parametrize(
+    ("url", "others", "wakes"),
+    [
+        ("mailto://me:word@example.org", "", False),
+        ("DBUS://", "", False),
+        ("mailto://me:word@example.org", SIREN, False),
+        ("mailto://me:word@example.org", SIREN.replace("emergency", "critical"), True),
+        ("tgram://123:token/456", "", True),
+    ],
+)
+def test_that_nothing_will_wake_the_trader_is_warned_of(make: Make, url: str, others: str, *, wakes: bool) -> None:
+    said = warned(make(f"{MAIN}{PHONE}{others}{RATIO}", RISKBOT_PHONE=url))
+    assert said == ([] if wakes else ["8: critical alerts go by e-mail or to a screen alone: nothing will wake you"])

@@ -119,6 +119,8 @@ def secrets(config: Config) -> list[str]:
     options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
     token = [config.web.token.get_secret_value()] if config.web and config.web.token else []
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
+    if config.heartbeat:
+        urls.append(config.heartbeat.url.get_secret_value())
     return [
         *keys,
         *token,

@@ -193,12 +193,12 @@ def _own(seen: Look, now: float) -> Iterator[dict[str, Any]]:
 
 def _store(seen: Look, db: Path) -> dict[str, Any]:
     from riskbot.health import STORE  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.store.sqlite_file import size  # noqa: PLC0415 - see cli/__init__.py
 
-    log = db.with_name(f"{db.name}-wal")  # what was written last is in there
-    size = db.stat().st_size + (log.stat().st_size if log.exists() else 0)
+    used = size(db)
     trouble = next((why for subject, _, why in _troubles(seen) if subject == STORE), None)
-    says = f"{db}, {size / 1e6:.1f} MB" if trouble is None else f"failing: {trouble}"
-    return _thing("store", "store", OK if trouble is None else WRONG, says, path=str(db), bytes=size)
+    says = f"{db}, {used / 1e6:.1f} MB" if trouble is None else f"failing: {trouble}"
+    return _thing("store", "store", OK if trouble is None else WRONG, says, path=str(db), bytes=used)
 
 
 # For people.

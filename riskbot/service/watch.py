@@ -52,7 +52,7 @@ class Watch:
         """ask: how a rule is asked."""
         self.account = judge.account
         self.missed = 0
-        """Beats without a poll, since the one before had not ended."""
+        """Beats without a poll, since the one before had not ended or nobody came to it in time."""
         self.polls = 0
         self.failed: Counter[str] = Counter()
         """Polls that saw nothing, by one of `REASONS`."""
@@ -131,10 +131,14 @@ class Watch:
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
         if self._task is not None and not self._task.done():
-            self.missed += 1
+            self.miss(1)
             return
         turn = self.poll if self._clock.now() >= self._resume else self.wait
         self._task = asyncio.create_task(turn(), name=f"turn of {self.account}")
+
+    def miss(self, beats: int) -> None:
+        """So many are left out."""
+        self.missed += beats
 
     async def poll(self) -> None:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""

@@ -14,10 +14,13 @@ from riskbot.rules import parse_duration, suggest
 from riskbot.settings.cases import Case, Cases, Do, Expect, Never, Suite
 from riskbot.settings.model import (
     AccountSettings,
+    DailySettings,
     File,
+    HeartbeatSettings,
     Loc,
     Problem,
     ReceiverSettings,
+    StartSettings,
     StoreSettings,
     WebSettings,
     texts,
@@ -49,6 +52,9 @@ HEADERS = {
     "receivers": "[receivers.NAME]",
     "store": "[store]",
     "web": "[web]",
+    "heartbeat": "[heartbeat]",
+    "start": "[start]",
+    "daily": "[daily]",
     "suite": "[suite]",
     "cases": "[[cases]]",
 }
@@ -76,7 +82,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if issubclass(model, Cases) and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
+    if issubclass(model, Cases) and kind in _SHAPES and _is_table(loc):
         return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
     if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
         return f"{key}: belongs at the top of the file, above the first [section]"
@@ -89,6 +95,12 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return _explain_word(detail, key)
     message = _plain(detail, section, key)
     return f"{key}: {message}" if loc else message
+
+
+def _is_table(loc: tuple[str | int, ...]) -> bool:
+    """Is it a section of a file, or one of many such?"""
+    section = str(loc[0])
+    return len(loc) <= (1 if HEADERS.get(section) == f"[{section}]" else 2) and section in HEADERS
 
 
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
@@ -140,6 +152,9 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("receivers",): ReceiverSettings,
     ("store",): StoreSettings,
     ("web",): WebSettings,
+    ("heartbeat",): HeartbeatSettings,
+    ("start",): StartSettings,
+    ("daily",): DailySettings,
     ("suite",): Suite,
     ("cases", "do"): Do,
     ("cases", "expect"): Expect,

@@ -5,17 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from msgspec import Struct
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from riskbot import spelling
 from riskbot.delivery import Receiver
 from riskbot.model import Severity
-from riskbot.rules import Duration, Rule, TierName
+from riskbot.rules import Duration, Rule, TierName, suggest
 from riskbot.settings.cases import Cases, Section
 
 SELF = "riskbot"
@@ -112,10 +123,68 @@ class ReceiverSettings(Section):
         return Receiver(name, self.severity, self.fallback, self.fallback_after, self.per_minute)
 
 
+class HeartbeatSettings(Section):
+    """`[heartbeat]`: an outside service that calls when riskbot falls silent."""
+
+    url: SecretStr = Field(min_length=1, description="A ping URL of Healthchecks or a push URL of Uptime Kuma.")
+    every: Duration = Field(60.0, ge=10, le=3600, description="Seconds between two pings.")
+
+    @field_validator("url")
+    @classmethod
+    def _secure(cls, url: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            right = False
+        if not right or not re.fullmatch(r"[!-~]+", url.get_secret_value()):
+            raise PydanticCustomError("heartbeat_url", "not a URL: write https://… as the service shows it")
+        if parts.scheme == "http" and parts.hostname not in {"::1", *LOOPBACK}:
+            raise PydanticCustomError("heartbeat_url", "it is a secret and would travel in the clear: write https://")
+        return url
+
+
+def _time(value: object) -> time:
+    if isinstance(value, time) and value.tzinfo is None:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"([01]?[0-9]|2[0-3]):[0-5][0-9]", value):
+        return time.fromisoformat(value.zfill(5))
+    raise PydanticCustomError("time", 'not a time of day: write "08:00"')
+
+
+Time = Annotated[time, BeforeValidator(_time), WithJsonSchema(spelling.TIME)]
+"""A time of day; a trader writes `"08:00"`."""
+
+
+class StartSettings(Section):
+    """`[start]`: who hears that riskbot has started, if what is watched has changed or nobody watched for a while."""
+
+    receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
+
+
+class DailySettings(Section):
+    """`[daily]`: one message a day on how all is."""
+
+    at: Time = Field(description="When.")
+    timezone: str | None = Field(None, description="Where it is that time; else where this machine thinks it is.")
+    receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            near = suggest(name, available_timezones()) or ' is known by that name here: write one as "Europe/Berlin"'
+            raise PydanticCustomError("zone", "no time zone{near}", {"near": near}) from None
+        return name
+
+
 class StoreSettings(Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
+    max_mb: int = Field(2000, ge=10, description="Megabytes; that it has grown beyond them is told.")
 
 
 SHORTEST_TOKEN = 16
@@ -190,6 +259,10 @@ class Config(Struct, frozen=True):
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
     web: WebSettings | None = None
+    heartbeat: HeartbeatSettings | None = None
+    max_mb: int = StoreSettings().max_mb
+    start: StartSettings = StartSettings()
+    daily: DailySettings | None = None
 
 
 class File(Cases):
@@ -203,6 +276,9 @@ class File(Cases):
     receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
     store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
     web: WebSettings | None = Field(None, description="What can be looked at over HTTP.")
+    heartbeat: HeartbeatSettings | None = Field(None, description="Who is pinged while all is well.")
+    start: StartSettings = Field(StartSettings(), description="Who hears of a start.")
+    daily: DailySettings | None = Field(None, description="When to say how all is, once a day.")
     rules: tuple[dict[str, Any], ...] = Field((), description="What to watch for.")
 
 

@@ -133,6 +133,14 @@ class Point(Struct, frozen=True):
     value: str
 
 
+class Room(Struct, frozen=True):
+    """What a store takes of its disk, what is free there for it, and how large the disk is: bytes."""
+
+    used: int
+    free: int
+    total: int
+
+
 class Store(Protocol):
     """What a watch and its couriers need. Every backend passes the one contract suite in `tests/`."""
 
