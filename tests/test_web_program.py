@@ -48,6 +48,7 @@ async def test_health_metrics_and_page_of_the_running_program(tmp_path: Path) ->
         program.start()
         url = await listens(program)
         await mine.waits_for("CRITICAL · main · margin ratio 2.5")
+        await gives(f"{url}metrics", "\nriskbot_disk_free_bytes ")
         found = series(await gives(f"{url}metrics", 'outcome="sent",receiver="phone"} 1.0'))
         assert found['riskbot_mgn_ratio{account="main"}'] == 2.5
         assert found['riskbot_alert_severity{account="main",ccy="",rule="margin ratio"}'] == 3
