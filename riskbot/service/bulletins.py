@@ -52,11 +52,8 @@ class Watched(Struct, frozen=True):
 def latest(daily: Daily, now: float) -> tuple[date, float]:
     """The day whose message was due last, and when that was: seconds since 1970."""
     today = datetime.fromtimestamp(now, daily.zone).date()
-    for day in (today, today - DAY):
-        due = datetime.combine(day, daily.at, daily.zone).timestamp()
-        if due <= now:
-            break
-    return day, due
+    days = [(day, datetime.combine(day, daily.at, daily.zone).timestamp()) for day in (today, today - DAY)]
+    return days[0] if days[0][1] <= now else days[1]
 
 
 def message(kind: str, number: int, receiver: str, words: tuple[str, Sequence[str]], now: float) -> Message:
