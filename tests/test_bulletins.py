@@ -24,6 +24,7 @@ HOUR, DAY = 3600.0, 86400.0
 RATIO = rule("margin_ratio", name="margin ratio", below={"warning": 5, "critical": 3})
 TWAP = rule("level", name="forced repayment", field="details.twap", at_least={"warning": 2})
 LEFT = rule("threshold", name="margin left", field="availEq", below={"info": 5000})
+ZERO = rule("threshold", name="zero", field="availEq", below={"info": 0})
 LOSS = rule("threshold", name="loss", field="upl", below={"info": -100})
 
 
@@ -82,13 +83,17 @@ def test_without_a_zone_it_is_the_machine_s_own(monkeypatch: pytest.MonkeyPatch)
         (RATIO, "10", "1"),
         (RATIO, "5.5", "0.1"),
         (RATIO, "4", "-0.2"),
-        (RATIO, "-1", None),
+        (RATIO, "-1", "-1.2"),
+        (RATIO, "0", "-1"),
         (TWAP, "1", "0.5"),
         (TWAP, "2", "0"),
         (TWAP, "0", None),
         (LOSS, "-50", "0.5"),
         (LOSS, "-150", "-0.5"),
         (LOSS, "50", None),
+        (LOSS, "0", None),
+        (ZERO, "1", None),
+        (ZERO, "-1", None),
     ],
 )
 def test_how_far_a_value_is_from_the_mildest_tier(chosen: Rule, value: str, distance: str | None) -> None:
