@@ -194,14 +194,14 @@ def test_a_day_on_which_something_is_open() -> None:
         event(OK, 0, episode=1, peak=CRITICAL),
         event(INFO, 0, episode=2),
     ]
-    almanac = noted((RATIO, Measured((reading("4.2"),)), NOW - HOUR))
+    almanac = noted((RATIO, Measured((reading("4.2"),)), NOW - 60), (TWAP, answer("2"), NOW - HOUR))
     title, lines = daily(watched(*opened), almanac.day, past)
     assert title == "OPEN · riskbot · 2 alerts, the worst critical"
     assert lines == [
         "CRITICAL riskbot · delivery to phone is failing, for 1 min",
         "WARNING main · margin ratio 4.2 (420 %), for 2 h",
         "the last day: 2 alerts, the worst critical",
-        "nearest: main: margin ratio 4.2 (420 %), as far as warning, at 21:13:20 UTC",
+        "nearest: main: forced repayment C0: level 2 of 5, as far as warning, at 21:13:20 UTC",
     ]
 
 

@@ -130,8 +130,10 @@ def _past(events: Iterable[Event]) -> str:
 
 
 def _nearest(watched: Watched, day: Day) -> Iterator[str]:
-    """The rules that came nearest to their mildest tier."""
-    by_name = {(account, rule.name): rule for account, rules in watched.rules.items() for rule in rules}
+    """The rules that came nearest to their mildest tier. What is open is told already."""
+    named = {(event.account, event.rule) for event, _ in watched.open}
+    every = ((account, rule) for account, rules in watched.rules.items() for rule in rules)
+    by_name = {(account, rule.name): rule for account, rule in every if (account, rule.name) not in named}
     found = [
         (near, account, by_name[account, name])
         for account, rules in day.nearest.items()
