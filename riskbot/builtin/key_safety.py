@@ -100,7 +100,11 @@ no_ip = "warning"
                 yield event.note
                 yield "if nobody of you did that, somebody else is in your account: change its password, delete the key"
         elif event.after:
-            yield self.HARM.get(event.subject, "riskbot needs the Read permission alone")
+            yield self.harm(event.subject)
+
+    def harm(self, fact: str) -> str:
+        """What may come of that fact, and what to do about it."""
+        return self.HARM.get(fact, "riskbot needs the Read permission alone")
 
 
 def _tuned(word: Tuned) -> Severity:
