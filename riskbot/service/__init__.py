@@ -5,6 +5,7 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Crier: a start that is news, and each day how all is ▸ outbox             (every second)
 Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
 Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
