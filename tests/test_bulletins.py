@@ -214,11 +214,13 @@ def test_rules_that_never_had_data_or_had_none_for_a_day_are_named() -> None:
         (RATIO, had, NOW - 20 * DAY), (RATIO, never, NOW - 9 * DAY),
         (TWAP, never, NOW - HOUR),
         (LEFT, had, NOW - 20 * DAY), (LEFT, never, NOW - DAY + 1),
+        (LOSS, Measured((reading("-9"),)), NOW - 20 * DAY), (LOSS, Measured(missing="upl"), NOW - DAY),
     )  # fmt: skip
-    _, lines = daily(watched(rules=(RATIO, TWAP, LEFT)), almanac.day.next("x"), [])
+    _, lines = daily(watched(rules=(RATIO, TWAP, LEFT, LOSS)), almanac.day.next("x"), [])
     assert lines[2:] == [
         "main: margin ratio: no applicable data for 9 d",
         "main: forced repayment: no applicable data for 1 h, never yet",
+        "main: loss: no data for 1 d",
     ]
 
 

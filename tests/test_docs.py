@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,8 @@ HOW_TRIED = {
     "riskbot silence": "test_cli_silence.py",
     "riskbot outbox": "test_cli_outbox.py",
     "riskbot outbox retry 613a": "test_cli_outbox.py",
+    "riskbot test": "test_the_cases_of_the_readme_come_as_it_shows",
+    "riskbot test --update": "test_the_cases_of_the_readme_come_as_it_shows",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot rules kinds change": "test_cli_rules.py",
     'riskbot rules new change --name "debt grows" >> rules.toml': "test_a_rule_is_appended_as_the_readme_says",
@@ -159,6 +162,20 @@ def test_the_fields_that_the_readme_shows_are_so(tmp_path: Path) -> None:
     block = next(block for block in blocks("console") if "fields liab" in block)
     shown = riskbot("fields", "liab", cwd=tmp_path, env=ENV).stdout
     assert [line.rstrip() for line in shown.splitlines()] == block.partition("fields liab\n")[2].splitlines()
+
+
+def test_the_cases_of_the_readme_come_as_it_shows(tmp_path: Path) -> None:
+    rules, more = [block for block in blocks("toml") if "[[cases]]" in block]
+    path = tmp_path / "rules.toml"
+    path.write_text(ACCOUNT.lstrip("\n") + rules)
+    env = {**os.environ, "COLUMNS": "120"}
+    for words in (["test"], ["test", "--update"]):
+        block = next(block for block in blocks("console") if block.startswith(f"$ riskbot {' '.join(words)}\n"))
+        told = riskbot(*words, cwd=tmp_path, env=env)
+        assert [line.rstrip() for line in told.stdout.splitlines()] == block.splitlines()[1:], told.stderr
+    path.write_text(f"{path.read_text()}\n{more}")
+    told = riskbot("test", "--quick", cwd=tmp_path, env=env)
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
 
 
 def test_the_readme_lists_every_kind_key_and_command() -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "init": "Set riskbot up: key, receivers and rules, each tried at once.",
     "run": "Watch the accounts and tell of danger, until stopped.",
     "check": "Validate the rules file and say what would be watched.",
+    "test": "Play cases and see that exactly the right messages come.",
     "show-config": "Show the whole configuration, defaults included, without secrets.",
     "notify": "Send a test message to the receivers and show what they answer.",
     "reload": "Plan what a changed rules file does, then have it taken up.",

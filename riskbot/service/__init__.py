@@ -29,7 +29,7 @@ from riskbot.rules import Measured, Rule
 from riskbot.service.almanac import Almanac
 from riskbot.service.bundle import Account, Bundle
 from riskbot.service.clock import Clock
-from riskbot.service.courier import Courier
+from riskbot.service.courier import Courier, Pick, by_chance
 from riskbot.service.heartbeat import Heartbeat
 from riskbot.service.host import Host
 from riskbot.service.hush import Hush
@@ -64,7 +64,9 @@ class Service:
         store: SurvivingStore,
         clock: Clock | None = None,
         late: Callable[[float], None] = lambda _: None,
+        pick: Pick = by_chance,
     ) -> None:
+        """late: told by how much each poll is. pick: see `Courier`."""
         self.clock = clock or Clock()
         self.problems = Problems()
         self.bundle = bundle
@@ -73,7 +75,7 @@ class Service:
         """When any of the accounts was seen last before the start; 0: none was."""
         self.couriers: dict[str, Courier] = {}
         self.watches: dict[str, Watch] = {}
-        self._store, self._late = store, late
+        self._store, self._late, self._pick = store, late, pick
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._left: dict[str, str] = {}
         self._hush = Hush(store)
@@ -214,7 +216,7 @@ class Service:
                 courier.settings = receiver
                 continue
             making = self.bundle.notifier(receiver.name)
-            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger)
+            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger, self._pick)
             courier.address = addresses.get(receiver.name)
             self.couriers[receiver.name] = courier
             self._start(courier, courier.run())

@@ -12,7 +12,7 @@ from functools import partial
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Severity, View
+from riskbot.model import AccountInfo, Alerts, Gate, Severity, View
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock, Pulse, stopwatch
 from riskbot.service.judge import Judge
@@ -127,6 +127,7 @@ class Watch:
     async def _use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
         async with self._judge.lock:
             await self.observer.use(rules, receivers, store, self._sight())
+        self._info_due = 0.0  # whoever edits the file may have changed the key too
 
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
@@ -187,7 +188,7 @@ class Watch:
             self.sight.shift(ahead)
 
     async def _turn(self) -> None:
-        if self._clock.now() >= self._info_due:
+        if self._clock.now() >= self._info_due and (self._learning is None or self._learning.done()):
             self._info_due = self._clock.now() + INFO_EVERY
             self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
             if self._info is None:  # the limit is counted by user: first ask who it is, if that is soon known
@@ -214,7 +215,10 @@ class Watch:
             self._unlearned.fails(error.why)
             return
         self._unlearned.works(self._clock.now())
-        await self._know(info)
+        try:
+            await self._know(info)
+        except Fenced:
+            self._fenced = True
 
     async def _know(self, info: AccountInfo) -> None:
         """Numbers of another account than before are not judged: they would end what is open, and begin nothing."""
@@ -226,9 +230,11 @@ class Watch:
             self._info_due = self._clock.now() + INFO_AGAIN
             return
         self._stranger = None
-        if not pinned:
-            async with self._judge.lock:
-                await self._judge.note(uid=info.uid)
+        async with self._judge.lock:
+            known = self._judge.alerts.gate
+            gate = (known or Gate(info)).then(info, self._clock.now())
+            if not pinned or gate != known:
+                await self._judge.note(uid=info.uid, gate=gate)
         if info != self._info:
             self._log.info("uid %s, mode %s, may %s", info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
