@@ -224,17 +224,17 @@ def _instance(url: str, forced: dict[str, str]) -> NotifyBase | None:
     tokens = {"overflow": "split", **tokens, **off, **forced}
     service = Apprise.instantiate(tokens, asset=_asset(asked), suppress_exceptions=False)
     if service is not None and "api" in asked and _schema(url) == "tgram":
-        service.notify_url = f"{_api(tokens['qsd']['api'])}/bot"  # type: ignore[attr-defined] # Telegram's own
+        service.notify_url = f"{bot_api(tokens['qsd']['api'])}/bot"  # type: ignore[attr-defined] # Telegram's own
     return None if service is None else _tuned(service, asked)
 
 
-def _api(base: str) -> str:
-    """The address of a Bot API server of one's own. Raises BadUrl."""
+def bot_api(base: str) -> str:
+    """The address of a Bot API server of one's own, without its last slash. Raises BadUrl."""
     found = re.fullmatch(
         r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:\d{1,5})?(/[\w./~-]*)?", base, re.ASCII | re.IGNORECASE
     )
     if not found:
-        raise BadUrl("tgram://: api: write ?api=https://host, or http://127.0.0.1:8081")
+        raise BadUrl("tgram://: api: write https://host, or http://127.0.0.1:8081")
     if found[1].lower() == "http" and "." in found[2] and found[2] not in LOOPBACK:
         raise BadUrl("tgram://: api: the bot's token would travel in the clear: write https://")
     return base.rstrip("/")
