@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import pytest
 
 from riskbot import plugins, settings
 from riskbot.casebook.books import Book, open_books
-from riskbot.casebook.expectations import Finding
+from riskbot.casebook.expectations import Finding, moment
+from riskbot.casebook.mutants import mutants
 from riskbot.casebook.play import Played, play
-from riskbot.casebook.suite import found_in
+from riskbot.casebook.suite import Result, found_in
+from riskbot.casebook.timeline import Row, Timeline
 from riskbot.plugins import Plugins
 from riskbot.settings import Config, ConfigError
+from riskbot.settings.feeds import Gap
 from riskbot.settings.secrets import StandIns
+from tests.desk import rule
 
 RULES = """
 [[accounts]]
@@ -385,5 +390,141 @@ def test_never_may_be_for_a_time_a_gap_a_receiver_or_a_rule(desk: Desk) -> None:
     assert len(found(desk, course)) == 1
     assert len(found(desk, f'{course}during = "4s..6s"')) == 1
     assert len(found(desk, f'{course}receivers = "phone"\nrule = "repayment"\nsubject = "USDT"')) == 1
-    for more in ('during = "6s..20s"', 'during = "down"', 'during = "na"', 'rule = "blind"', 'subject = "BTC"'):
+    for more in (
+        "receivers = []",
+        'during = "6s..20s"',
+        'during = "down"',
+        'during = "na"',
+        'rule = "blind"',
+        'subject = "BTC"',
+    ):
         assert found(desk, course + more) == []
+
+
+# ---------------------------------------------------------------- what a failure shows
+
+
+def rows(desk: Desk, case: str) -> dict[str, Row]:
+    page = desk.book(case).pages[0]
+    played = play(page.setup, sampled=True)
+    return {moment(row.t): row for row in Timeline(Result(page, played, tuple(found_in(page.setup, played)))).rows()}
+
+
+def test_the_line_of_time_tells_what_runs_and_what_was_done(desk: Desk) -> None:
+    desk.rules(more='for = "10s"\nflap = { changes = 3 }')
+    desk.rules("other.toml")
+    do = """do = [
+      { t = "3s", receiver.phone = "ok" }, { t = "17s", silence = "x" }, { t = "18s", ack = "repayment" },
+      { t = "20s", reload = "other.toml" }, { t = "22s", kill = "4s" }, { t = "30s", kill = true },
+    ]"""
+    course = f'{TWAP}"0*5 2*60 0*35 2*12 0*35 2*12"\n'
+    shown = rows(desk, course)
+    done = {t: row.done for t, row in rows(desk, course + do).items()}
+
+    assert shown["5s"].alerts == ("2 warning pending 0 s of 10 s",)
+    assert shown["15s"].alerts == ("2 WARNING",)
+    assert shown["1m5s"].alerts == ("0 WARNING, falling 0 s of 30 s",)
+    assert "flapping" in shown["1m50s"].alerts[0]
+    assert [done[t] for t in ("3s", "17s", "18s", "20s", "22s", "30s")] == [
+        ("phone answers otherwise",),
+        ("silence x",),
+        ("ack repayment",),
+        ("reload other.toml",),
+        ("kill 4s",),
+        ("kill",),
+    ]
+
+
+def test_several_alerts_are_named_in_each_row(desk: Desk) -> None:
+    shown = rows(
+        desk, f'{TWAP}"0*5 2*5"\nfeed."details.twap/BTC" = "0*2 3*8"\nexpect = [{{ t = "8s..9s", event = "rise" }}]'
+    )
+
+    assert shown["2s"].alerts == ("repayment BTC: 3 WARNING",)
+    assert shown["5s"].fed == ("2", "3")
+    assert [entry.text for entry in shown["5s"].got] == ["phone: fire warning (repayment USDT)"]
+    assert [(entry.text, entry.wrong) for entry in shown["8s"].expected] == [("rise (8s..9s)", True)]
+
+
+# ---------------------------------------------------------------- mutants
+
+
+def ways(**keys: Any) -> list[str]:
+    return [mutant.how for mutant in mutants(rule(**keys), 2.0)]
+
+
+def test_a_number_has_steps_as_long_as_its_exit_is_away() -> None:
+    assert ways(kind="threshold", field="adjEq", below={"warning": 1000}, **{"for": "5s", "keep_firing_for": "0s"}) == [
+        "warning is entered at 1,050 instead of 1,000",
+        "warning is left at 1,100 instead of 1,050",
+        "warning is entered at 950 instead of 1,000",
+        "warning is left at 1,000 instead of 1,050",
+        "for is 7s instead of 5s",
+        "for is 3s instead of 5s",
+        "keep_firing_for is 2s instead of 0s",
+        "the direction is the other one",
+        "it is off",
+        "what does not apply reads as 0",
+    ]
+    assert "warning is entered at 1,050 instead of 1,000" in ways(
+        kind="threshold", field="adjEq", below={"warning": 1000}, hysteresis=0
+    )
+
+
+def test_a_tier_at_nothing_has_no_steps_and_severities_have_none() -> None:
+    assert not [how for how in ways(kind="threshold", field="upl", below={"warning": 0}) if "entered" in how]
+    flags = ways(kind="becomes", field="details.collateralRestrict", becomes={"warning": True})
+    assert flags == [
+        "for is 2s instead of 0s",
+        "keep_firing_for is 32s instead of 30s",
+        "keep_firing_for is 28s instead of 30s",
+        "the direction is the other one",
+        "it is off",
+        "what does not apply reads as 0",
+    ]
+
+
+def test_a_mutant_leaves_the_rule_as_it_is() -> None:
+    right = rule("level", field="details.twap", at_least={"warning": 2})
+    ladder = right._ladder
+    wrong = mutants(right, 1.0)
+
+    assert right._ladder is ladder
+    assert all(one.rule is not right for one in wrong)
+
+
+# ---------------------------------------------------------------- what else may be
+
+
+def test_a_store_may_be_killed_while_it_gives_up_a_message(desk: Desk) -> None:
+    case = f'receiver.phone = "400*40"\n{TWAP}"0*5 4*12m"'
+    moments = reversed(range(desk.play(case).moments))
+    killed = (desk.play(case, fuse=moment).killed for moment in moments)
+
+    assert next(where for where in killed if "giving up" in where) == "after giving up a message to phone"
+
+
+def test_an_account_that_is_not_seen_at_the_start_is_seen_later(desk: Desk) -> None:
+    assert desk.heard(f'{TWAP}"down*5 2*40"') == ["5 phone fire warning"]
+
+
+def test_a_feed_that_never_has_a_value_has_none_to_stand_in(desk: Desk) -> None:
+    course = desk.book(f'{TWAP}"down*5"\nfeed.mgnRatio = "na 3 down"').pages[0].setup.course.without_gaps()
+
+    assert course.values(2) == {"details.twap/USDT": Gap.DOWN, "mgnRatio": "3"}
+
+
+def test_a_moment_without_a_zone_is_utc(desk: Desk) -> None:
+    (here,) = desk.book(f'start = 2026-03-01T12:00:00\n{TWAP}"0"').pages
+
+    assert here.case.start == datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_scenario_of_ones_own_lies_beside_the_case(desk: Desk) -> None:
+    (desk.folder / "dip.toml").write_text('title = "A dip"\nduration = "9s"\n[coins.BTC]\nprice = 60000\ncash = 2\n')
+    (page,) = desk.book('scenario = "dip.toml"').pages
+    assert page.setup.course.length == 9
+
+    (desk.folder / "dip.toml").write_text('title = "A dip"\n')
+    with pytest.raises(ConfigError, match="scenario: 2 validation errors for Scenario"):
+        desk.book('scenario = "dip.toml"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,17 @@ def test_the_built_program_needs_no_secret_and_leaves_nothing_behind(desk: Path)
     assert "3 cases of rules.toml: as expected" in ran.stdout
     assert "\x1b" not in ran.stdout
     assert sorted(desk.rglob("*")) == before
+
+
+@pytest.mark.timeout(600)
+def test_the_example_passes_its_own_cases_and_no_mutant_lives() -> None:
+    riskbot = str(Path(sys.executable).parent / "riskbot")
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    words = ["test", "-c", "rules.example.toml", "--mutants", "100%", "--require", "fire,resolve"]
+    ran = subprocess.run([riskbot, *words], cwd=ROOT, env=unmeasured, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert "no case" not in ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -387,6 +399,23 @@ def test_usage_is_told(desk: Path) -> None:
     ):
         result = run(desk, *words)
         assert (result.exit_code, why in result.stderr) == (2, True), result.stderr
+
+
+def test_a_report_that_can_not_be_written_is_told(desk: Path) -> None:
+    result = run(desk, "--quick", "--junit", desk / "no/such/folder.xml")
+
+    assert (result.exit_code, "No such file or directory" in result.stderr) == (2, True)
+
+
+def test_a_broken_plugin_is_a_warning(desk: Path) -> None:
+    (desk / "own").mkdir(mode=0o700)
+    (desk / "own/bad.py").write_text("import nothing_of_that_name\n")
+    (desk / "rules.toml").write_text('plugins = ["own"]\n' + RULES)
+    result = run(desk)
+
+    assert result.exit_code == 1  # it is told to the receivers as well
+    assert f"warning: {desk}/own/bad.py" in result.stderr
+    assert "phone: fire warning (health plugin bad)" in result.stdout
 
 
 def test_no_case_at_all_is_told(desk: Path) -> None:

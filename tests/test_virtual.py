@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -55,6 +56,19 @@ def test_what_a_thread_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="no number"):
         virtual.run(work())
+
+
+def test_what_another_thread_asks_for_is_done_at_the_present_moment() -> None:
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+        other = threading.Thread(target=loop.call_soon_threadsafe, args=(asked.set,))
+        other.start()
+        other.join()
+        await asyncio.gather(asked.wait(), asyncio.sleep(0))
+        return loop.time()
+
+    assert virtual.run(work()) == 0.0
 
 
 def test_a_standstill_is_told_instead_of_waiting_for_ever() -> None:

@@ -34,7 +34,8 @@ class Disk(MemoryStore):
         self.moments = 0
         self.gone = False
         """The process is killed: nothing it still asks for is done."""
-        self.killed = asyncio.Event()
+        self.bell = asyncio.Event()
+        """Rings when that happens."""
         self.where = ""
         """Before or after which write it was."""
         self._fuse = fuse
@@ -47,7 +48,6 @@ class Disk(MemoryStore):
     def revive(self) -> None:
         """Another process has begun."""
         self.gone = False
-        self.killed.clear()
 
     async def hush(self, change: Callable[[Quiet], Quiet]) -> None:
         """Somebody else, not the process, changes what nobody wants to be told."""
@@ -111,5 +111,5 @@ class Disk(MemoryStore):
         self.moments += 1
         if self.moments - 1 == self._fuse:
             self.where, self.gone = where, True
-            self.killed.set()
+            self.bell.set()
             await for_ever()

@@ -77,7 +77,7 @@ def _replaced(ladder: Ladder, old: Rung, *new: Rung) -> Ladder:
 def _timers(ladder: Ladder, every: float) -> Iterator[Made]:
     for key, name in (("hold", "for"), ("keep", "keep_firing_for")):
         now = getattr(ladder, key)
-        for seconds in {now + every, max(0.0, now - every)} - {now}:
+        for seconds in (now + every, max(0.0, now - every)) if now else (every,):
             yield replace(ladder, **{key: seconds}), f"{name} is {duration(seconds)} instead of {duration(now)}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from itertools import count
 from math import ceil, inf
@@ -132,10 +131,11 @@ class _Stage:
             self._plan(do.t + AFTER, partial(self._do, do))
         while True:
             due = min(self._agenda[0][0] if self._agenda else inf, end)
-            if await self._is_killed_before(due) and not self._over:
-                await self._fall(self._loop.time())
-            elif self._over or due == end:
+            killed = await self._is_killed_before(due)
+            if self._over or (due == end and not killed):
                 break
+            if killed:
+                await self._fall(self._loop.time())
             else:
                 await heapq.heappop(self._agenda)[2]()
         if self.scribe:
@@ -146,12 +146,13 @@ class _Stage:
         heapq.heappush(self._agenda, (at, next(self._order), work))
 
     async def _is_killed_before(self, moment: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(moment):
-                await self.disk.killed.wait()
+        timer = self._loop.call_at(moment, self.disk.bell.set)
+        await self.disk.bell.wait()
+        timer.cancel()
+        self.disk.bell.clear()
         if self._failure:
             raise self._failure
-        return self.disk.killed.is_set()
+        return self.disk.gone and self._service is not None
 
     # A process begins and ends.
 
@@ -169,7 +170,7 @@ class _Stage:
         """A loop of the service that failed is a mistake of riskbot."""
         if not task.cancelled() and not self.disk.gone:
             self._failure = task.exception()
-            self.disk.killed.set()
+            self.disk.bell.set()
 
     async def _fall(self, start_again: float) -> None:
         """A kill -9, and a new beginning at the next moment that a poll is due."""
@@ -182,7 +183,6 @@ class _Stage:
     async def _end(self) -> None:
         """Whatever runs is dropped; nothing that it still tries is done."""
         self.disk.gone, self._service = True, None
-        self.disk.killed.clear()
         me = asyncio.current_task()
         while others := [task for task in asyncio.all_tasks() if task is not me]:
             for task in others:
@@ -211,7 +211,7 @@ class _Stage:
         """A poll begins: what the one before has come to can be seen."""
         if self._enough and self._enough(self.world.heard, self._loop.time()):
             self._over = True
-            self.disk.killed.set()
+            self.disk.bell.set()
         if self.scribe and self._service:
             self.scribe.look()
             self.scribe.begin(self._service.watches[self.setup.account.name], self._loop.time(), self.setup.course)

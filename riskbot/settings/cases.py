@@ -43,8 +43,6 @@ def _told(parse: Callable[[Any], T]) -> Callable[[Any], T]:
     def told(value: Any) -> T:
         try:
             return parse(value)
-        except PydanticCustomError:
-            raise
         except ValueError as error:
             raise PydanticCustomError("case", "{why}", {"why": str(error)}) from None
 
