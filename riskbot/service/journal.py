@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from riskbot.history import Point
 from riskbot.service.clock import Clock, steady
 from riskbot.service.watch import Watch
-from riskbot.store import Point
 from riskbot.store.surviving import SurvivingStore
 
 JOURNAL_EVERY = 10.0

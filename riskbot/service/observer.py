@@ -7,31 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver
 from riskbot.history import History
-from riskbot.model import AccountInfo, Outage, View
+from riskbot.model import Observation, View
 from riskbot.rules import Asker, Measured, Rule, measure
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
 from riskbot.store import Store
-
-
-class Observation(Struct, frozen=True):
-    """One look at an account: all that its rules are asked with, besides the past.
-
-    at: the moment. snapshot: a reply that came just then; None: the last one stands. outage: nothing is seen, or the
-    last reply is not true any more. info: what was known of the account by then. max_gap: the longest pause, seconds,
-    after which a fall need not be earned anew.
-    """
-
-    at: float
-    snapshot: Snapshot | None
-    outage: Outage | None
-    info: AccountInfo | None
-    max_gap: float
 
 
 class Observer:

@@ -14,11 +14,11 @@ from riskbot import text
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems
 from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Outage, Severity, View
+from riskbot.model import AccountInfo, Alerts, Observation, Outage, Severity, View
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock
 from riskbot.service.judge import Judge
-from riskbot.service.observer import Observation, Observer
+from riskbot.service.observer import Observer
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store

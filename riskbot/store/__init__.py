@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from riskbot.history import Point
 from riskbot.model import Cause, Event, Severity
 
 KEEP_LONG = 90 * 86400.0
@@ -117,15 +118,6 @@ class Message(Struct, frozen=True, kw_only=True):
     def as_step(self) -> Step:
         """The row as a step that a newer row covers."""
         return Step(self.episode, self.seq, self.before, self.after, self.peak, self.at, self.opened, self.maybe_sent)
-
-
-class Point(Struct, frozen=True):
-    """One value of the past: a field (`details.liab`) of a currency ("" for the account) from `at` on."""
-
-    field: str
-    ccy: str
-    at: float
-    value: str
 
 
 class Store(Protocol):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from riskbot.history import Point
 from riskbot.model import Event, Severity
-from riskbot.store import KEEP_LONG, Fenced, Message, Point, State
+from riskbot.store import KEEP_LONG, Fenced, Message, State
 from riskbot.store.outbox import DEAD, SENDING, STANDING, WAITING, Key, Outbox, Place, Row, key, place
 
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Self, TypeVar
 
+from riskbot.history import Point
 from riskbot.model import Event, Severity
-from riskbot.store import KEEP_LONG, Message, Point, State, Unavailable
+from riskbot.store import KEEP_LONG, Message, State, Unavailable
 from riskbot.store import sqlite_past as past
 from riskbot.store import sqlite_values as values
 from riskbot.store.outbox import Row

@@ -10,8 +10,8 @@ from sqlite3 import Connection
 
 import msgspec
 
+from riskbot.history import Point
 from riskbot.model import Event
-from riskbot.store import Point
 
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode

@@ -22,8 +22,9 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from riskbot.history import Point
 from riskbot.model import Event, Severity
-from riskbot.store import Broken, Fenced, Message, Point, State, Store, StoreError, Unavailable
+from riskbot.store import Broken, Fenced, Message, State, Store, StoreError, Unavailable
 from riskbot.store.memory import event_key, window
 from riskbot.store.mirror import KNOWN, Mirror
 from riskbot.store.outbox import SENDING, STATES, WAITING, Outbox, Row, key
