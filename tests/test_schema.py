@@ -120,6 +120,8 @@ def test_defaults_are_written_as_a_trader_writes_them() -> None:
     keys = of_kind(KINDS["change"])["properties"]
 
     assert keys["keep_firing_for"]["default"] == "30s"
+    assert of_kind(KINDS["time_to"])["properties"]["over"]["default"] == ["5m", "15m", "1h"]
+    assert of_kind(KINDS["key_safety"])["properties"]["repeat_every"]["default"] == "1d"
     assert keys["hysteresis"]["default"] == 0.05
     assert keys["min_usd"]["default"] == 0
     assert keys["flap"]["default"] == {"changes": 6, "within": "10m", "calm": "2m"}

@@ -64,7 +64,7 @@ async def test_growth_is_measured_over_a_restart(desk: Desk) -> None:
     again = await Desk(store=desk.store).load()
     again.hands.turn(600)
     again.market.liab = "1200"
-    assert again.watch.history._seen == desk.watch.seen
+    assert again.watch.history._seen == desk.watch.sight.seen
     await again.poll()
     assert await again.titles() == ["WARNING · main · change: details.liab USDT rose 20 % in 1 h"]
 

@@ -32,9 +32,9 @@ class Journal:
     async def write(self) -> None:
         """What came since the last time."""
         entries = [
-            (watch.account, [Point(*point) for point in watch.history.drain()], watch.seen)
+            (watch.account, [Point(*point) for point in watch.history.drain()], watch.sight.seen)
             for watch in self._watches.values()
-            if watch.ever_seen
+            if watch.sight.ever_seen
         ]
         now = self._clock.now()
         await self._store.record(entries)

@@ -8,17 +8,16 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from math import inf
 
-from riskbot import text
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems
 from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Observation, Outage, Severity, View
+from riskbot.model import AccountInfo, Alerts, Observation, Severity, View
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
+from riskbot.service.sight import Sight
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
@@ -30,10 +29,6 @@ TURN_DEADLINE = 15.0
 INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
-RAISE_ONLY = -1.0
-"""As the longest gap: then every look comes after a hole, and nothing falls."""
-STALE_AFTER = 5.0
-"""Seconds, or three polls: until then a poll that fails is no outage yet."""
 SLOW_EVERY = 30.0
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
 
@@ -52,28 +47,22 @@ class Watch:
     ) -> None:
         """ask: how a rule is asked."""
         self.account = judge.account
-        self.poll_every = poll_every
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
         self.observer = Observer(judge, ask)
+        self.sight = Sight(poll_every)
         self._part = about_watch(judge.account)
-        self._max_gap = max(10.0, 10 * poll_every)
         self._info: AccountInfo | None = None
         self._info_due = 0.0
         self._info_why = ""
         self._stranger: SourceError | None = None
-        self.seen = 0.0
-        self.ever_seen = False
-        self._failures: list[SourceError] = []
         self._resume = 0.0
         self.defects: Counter[str] = Counter()
         """How often each field was read and found malformed."""
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
-        self._stamp: object = None
-        self._stamp_moved = 0.0
         self._jumped = clock.jumped
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +74,12 @@ class Watch:
         self._clock.not_before(max(seen, 0.0))
         await self._judge.load(self._clock.now(), seen)
         self._clock.not_before(self._judge.newest)
-        self.seen, self.ever_seen = max(seen, self._judge.alerts.seen), seen > 0
+        self.sight = Sight(self.poll_every, max(seen, self._judge.alerts.seen), ever_seen=seen > 0)
+
+    @property
+    def poll_every(self) -> float:
+        """Seconds between two polls."""
+        return self.sight.poll_every
 
     @property
     def history(self) -> History:
@@ -156,8 +150,7 @@ class Watch:
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
         if ahead:
             self._judge.shift(ahead)
-            self.seen += ahead
-            self._stamp_moved += ahead
+            self.sight.shift(ahead)
 
     async def _turn(self) -> None:
         if self._clock.now() >= self._info_due:
@@ -211,30 +204,20 @@ class Watch:
     async def _saw(self, snapshot: Snapshot) -> None:
         now = self._clock.now()
         snapshot.fetched_at = now
-        if self._is_frozen(snapshot, now):
-            self.seen = self._stamp_moved
-            await self._failed(SourceError(f"OKX's answers have not changed since {text.clock(self._stamp_moved)}"))
+        if stale := self.sight.stale(snapshot, self._judge.rules):
+            await self._failed(stale)
             return
-        if self._failures:
-            log.info("%s: seen again; polls that failed: %d", self.account, len(self._failures))
-            self._failures = []
+        if failures := self.sight.failures:
+            log.info("%s: seen again; polls that failed: %d", self.account, len(failures))
         if now >= self._unknown_due:
             self._list_unknown(snapshot)
             self._unknown_due = now + INFO_EVERY
         async with self._judge.lock:
-            self.seen, self.ever_seen = now, True
+            self.sight.answered(now)
             await self.observer.look(self._sight(snapshot))
         if new := snapshot.defects - self.defects.keys():
             log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
         self.defects.update(snapshot.defects)
-
-    def _is_frozen(self, snapshot: Snapshot, now: float) -> bool:
-        """Does the exchange repeat an old answer? Its `uTime` moves on a quiet account too."""
-        stamp = snapshot.raw.get("uTime")
-        if stamp != self._stamp or not stamp:
-            self._stamp, self._stamp_moved = stamp, now
-        frozen_after = (getattr(rule, "frozen_after", 0.0) for rule in self._judge.rules if rule.SEES_OUTAGE)
-        return now - self._stamp_moved > min(filter(None, frozen_after), default=inf)
 
     def _sight(self, snapshot: Snapshot | None = None) -> Observation:
         """What there is to see now. snapshot: a reply that has just come.
@@ -242,9 +225,8 @@ class Watch:
         While it is not known whether the key is still of the account that is remembered, numbers may raise and
         nothing else.
         """
-        outage = self._outage(self._failures[-1]) if self._failures else None
         sure = self._info is not None or not self._judge.alerts.uid
-        return Observation(self._clock.now(), snapshot, outage, self._info, self._max_gap if sure else RAISE_ONLY)
+        return self.sight.at(self._clock.now(), snapshot, self._info, sure=sure)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:
@@ -254,9 +236,10 @@ class Watch:
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
         now = self._clock.now()
-        if not self._failures or self._failures[-1].why != error.why:
+        failures = self.sight.failures
+        if not failures or failures[-1].why != error.why:
             log.warning("%s: can't see the account: %s", self.account, error.why)
-        self._failures = [*self._failures[-99:], error]
+        self.sight.failed(error)
         self._resume = now + self._patience(error)
         await self._stay_blind()
 
@@ -265,16 +248,9 @@ class Watch:
         async with self._judge.lock:
             await self.observer.look(self._sight())
 
-    def _outage(self, error: SourceError) -> Outage:
-        # A dead key is believed when it is said twice; that the exchange has frozen the account, at once.
-        twice = len(self._failures) > 1 and self._failures[-2].severity >= error.severity
-        severity = error.severity if twice or error.severity is Severity.EMERGENCY else Severity.OK
-        stale_after = max(STALE_AFTER, 3 * self.poll_every)
-        return Outage(self.seen, error.why, severity, never=not self.ever_seen, stale_after=stale_after)
-
     def _patience(self, error: SourceError) -> float:
         """Seconds until the next poll."""
-        count = len(self._failures)
+        count = len(self.sight.failures)
         if error.remedy is Remedy.SLOW:
             return SLOW_EVERY if count > 1 else 0.0
         if error.remedy is not Remedy.BACK_OFF:

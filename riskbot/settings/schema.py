@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from riskbot.rules import Rule
 from riskbot.settings.model import File
-from riskbot.spelling import REFERENCE, SEVERITIES, Schema, duration
+from riskbot.spelling import REFERENCE, REPEAT, SEVERITIES, Schema, duration
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
@@ -100,6 +100,11 @@ def _default(node: Schema) -> Schema:
         return {**node, "default": duration(value)}
     if kind == "number" and isinstance(value, str):
         return {**node, "default": int(number) if (number := float(value)).is_integer() else number}
+    if isinstance(value, list | tuple):
+        return {**node, "default": [_default({**node.get("items", {}), "default": item})["default"] for item in value]}
+    if kind == REPEAT["x-type"] and isinstance(value, dict):
+        every = {name: duration(seconds) for name, seconds in value.items()}
+        return {**node, "default": every if len({*every.values()}) > 1 else next(iter(every.values()))}
     if isinstance(value, dict):
         parts = node.get("properties", {})
         own = {key: _default({**parts.get(key, {}), "default": item})["default"] for key, item in value.items()}
