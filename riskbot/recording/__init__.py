@@ -19,6 +19,7 @@ from riskbot.recording.entries import (
     Shifted,
     Started,
     Taken,
+    points_only,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "Started",
     "Taken",
     "decode",
+    "points_only",
 ]

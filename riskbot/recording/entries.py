@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from riskbot.history import Point
@@ -88,8 +90,8 @@ class Batch(Struct, frozen=True):
 
     segment: names the part of the recording that it belongs to; reading can begin with its first batch, and only whole
     segments are forgotten. index: 0, 1, 2… within the segment. first, last: moments of its first and last entry.
-    looks: how many of its entries are a `Look`. data: the entries, for `decode`; empty: they were lost, only the
-    points are left. points, seen: what a restart restores from, and when the account was last seen (0: not said).
+    looks: how many of its entries are a `Look`. data: the entries, for `decode`; empty: there are none, or they were
+    lost. points, seen: what a restart restores from, and when the account was last seen (0: not said).
     """
 
     account: str
@@ -101,6 +103,11 @@ class Batch(Struct, frozen=True):
     data: bytes
     points: tuple[Point, ...] = ()
     seen: float = 0.0
+
+
+def points_only(account: str, points: Iterable[Point], seen: float) -> Batch:
+    """A batch of what a restart restores from, and no entries."""
+    return Batch(account, "", 0, seen, seen, 0, b"", tuple(points), seen)
 
 
 class BadRecording(ValueError):  # noqa: N818 - as Damaged would be; said as what it is
