@@ -256,9 +256,9 @@ class SurvivingStore:
 
     async def keep(self, kept: Kept) -> None:
         """From now on this configuration is in force; it is remembered for a primary that fails, or is a new one."""
-        if await self._save(lambda store: store.keep(kept)):
-            self._mirror.bundles.clear()
         await self._mirror.keep(kept)
+        if await self._save(lambda store: store.keep(kept)):
+            del self._mirror.bundles[:-1]
 
     async def kept(self) -> list[Kept]:
         """The configurations that were in force, from wherever they are known."""
