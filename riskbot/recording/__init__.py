@@ -19,6 +19,7 @@ from riskbot.recording.entries import (
     Shifted,
     Started,
     Taken,
+    moment_of,
     points_only,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "Started",
     "Taken",
     "decode",
+    "moment_of",
     "points_only",
 ]

@@ -86,7 +86,9 @@ class _Reader:
     def _mind_hole(self, batch: Batch, first: wire.Instruction) -> None:
         """The end of the segment before may be lost."""
         if isinstance(first, wire.Mark) and self._due not in (None, (first.segment, first.index)):
-            self._give_up(batch, "the part before it is lost")
+            self._due = None
+            if first.segment:
+                self._give_up(batch, "the part before it is lost")
 
     # Entries.
 

@@ -43,6 +43,7 @@ class Encoder:
         self.size = 0
         """Bytes in it so far, not compressed."""
         self._life, self._segments, self._index = life, 0, 0
+        self._alone = False
         self._ready: list[Batch] = []
         self._pieces: list[bytes] = []
         self._first = self._last = 0.0
@@ -82,9 +83,14 @@ class Encoder:
         """The batches that have come together. The last one has the points, to be written with it."""
         self._cut()
         ready, self._ready = self._ready, []
-        if (points or seen) and ready:
+        if ready:
             ready[-1] = replace(ready[-1], points=tuple(points), seen=seen)
         return ready
+
+    def drop(self) -> None:
+        """What was added and not sealed did not happen. The next entry must begin a segment."""
+        self._ready, self._pieces, self._looks = [], [], 0
+        self.opened, self._alone = 0.0, True
 
     # Segments and batches.
 
@@ -92,7 +98,7 @@ class Encoder:
         self._cut()
         self._reset()
         self._segments += 1
-        self._index, self.opened, self.size = 0, at, 0
+        self._index, self.opened, self.size, self._alone = 0, at, 0, False
         self._moment = at
 
     @property
@@ -120,7 +126,8 @@ class Encoder:
 
     def _mark(self, entry: Checkpoint) -> None:
         self._cut()
-        before, index, reply = self._segment, self._index, None
+        before, index = ("", 0) if self._alone else (self._segment, self._index)
+        reply = None
         self._open(entry.at)
         if entry.snapshot is not None:
             self._tables.lay_out(entry.snapshot.raw)

@@ -16,7 +16,7 @@ class Started(Struct, frozen=True):
 
     alerts: as loaded, before they were fitted to the rules. seen: when the account was last seen (0: never); its
     windows were filled from what was `Drained` until now. bundle: the hash of the configuration in force, see
-    `riskbot.bundle`; an account that it does not have any more is only brought to an end.
+    `riskbot.rulebook`; an account that it does not have any more is only brought to an end.
     """
 
     at: float
@@ -83,6 +83,11 @@ class Drained(Struct, frozen=True):
 
 
 Entry = Started | Taken | Checkpoint | Look | Again | Adopted | Shifted | Drained
+
+
+def moment_of(entry: Entry) -> float:
+    """When it happened."""
+    return entry.seen.at if isinstance(entry, Look | Again | Adopted) else entry.at
 
 
 class Batch(Struct, frozen=True):

@@ -40,7 +40,7 @@ class Begin(Struct, array_like=True, frozen=True, tag=0):
 class Mark(Struct, array_like=True, frozen=True, tag=1):
     """`Checkpoint`; at: absolute. reply: the last one, whole, and when it came.
 
-    segment, index: of the batch that would go on before it; else something is lost.
+    segment, index: of the batch that would go on before it; else something is lost. segment "": left out on purpose.
     """
 
     at: float

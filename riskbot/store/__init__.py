@@ -124,7 +124,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Kept(Struct, frozen=True):
-    """A configuration that was in force from `since` on, as `riskbot.bundle` writes it. hash: of its text."""
+    """A configuration that was in force from `since` on, as `riskbot.rulebook` writes it. hash: of its text."""
 
     since: float
     hash: str
