@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from riskbot import rulebook
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Health, Problems, about_watch
-from riskbot.model import Severity
+from riskbot.model import Event, Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.rulebook import PluginFile, Rulebook
@@ -33,6 +33,7 @@ from riskbot.service.courier import Courier
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal, Retention
 from riskbot.service.judge import Judge
+from riskbot.service.logbook import changed
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.recorder import Recorder
@@ -176,9 +177,14 @@ class Service:
     # Accounts.
 
     def _judge(self, account: str, rules: Sequence[Rule], recorder: Recorder | None = None) -> Judge:
-        receivers, store, minder = self.bundle.receivers, self._store, self._minder
-        telling = (self._wake, self._failing, self._hush.at, minder.compose, minder.heard)
+        receivers, store = self.bundle.receivers, self._store
+        telling = (self._wake, self._failing, self._hush.at, self._minder.compose, self._heard)
         return Judge(account, rules, receivers, store, *telling, recorder)
+
+    def _heard(self, event: Event) -> None:
+        """An alert has changed: for the log, and for plugins."""
+        changed(event)
+        self._minder.heard(event)
 
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
@@ -205,6 +211,10 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    def judges(self) -> list[Judge]:
+        """Of each account, and of riskbot itself."""
+        return [*(watch.judge for watch in self.watches.values()), self._self_judge]
 
     def _judge_of(self, account: str) -> Judge | None:
         if account == SELF:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +9,8 @@ from contextlib import contextmanager
 from riskbot.history import Point
 from riskbot.model import Alerts
 from riskbot.recording import Adopted, Batch, Checkpoint, Encoder, Entry, Started, moment_of, points_only
+from riskbot.service.logbook import About
 from riskbot.snapshot import Snapshot
-
-log = logging.getLogger("riskbot")
 
 SEGMENT, SEGMENT_BYTES = 1800.0, 1 << 21
 """Seconds and bytes (not compressed) after which a new segment begins: so much is lost at once, or forgotten."""
@@ -82,7 +80,7 @@ class Recorder(Unrecorded):
             self._encoder.add(entry)
         except Exception:
             if not self._failed:
-                log.exception("%s: what is seen can't be recorded; the watch goes on", self.account)
+                About(self.account).exception("what is seen can't be recorded; the watch goes on")
             self._failed = True
             self._drop()
         if isinstance(entry, Started | Adopted):
