@@ -78,7 +78,7 @@ class Recorder(Unrecorded):
         try:
             self._mind_segment(entry, alerts, snapshot)
             self._encoder.add(entry)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever is wrong, it must not hinder the watch
             if not self._failed:
                 About(self.account).exception("what is seen can't be recorded; the watch goes on")
             self._failed = True
