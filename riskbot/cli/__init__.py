@@ -26,6 +26,7 @@ COMMANDS = {
     "rules": "Show what kinds of rules there are; write one to begin with.",
     "fields": "Show the fields of OKX that rules can name.",
     "schema": "Write the JSON Schema of the rules file, for editors.",
+    "replay": "Play a recording through your rules: what they would have done.",
     "demo": "Play a crash on this machine: no key, no network.",
     "simulate": "Serve a simulated exchange to try rules against.",
 }
