@@ -11,21 +11,34 @@ from pydantic import Field
 
 from riskbot.delivery import about_receiver
 from riskbot.model import Cause, Event, Reading, Severity, View
-from riskbot.rules import Ladder, Measured, Rule, TierName
+from riskbot.rules import Ladder, Measured, Rule
 
-REFUSAL = "a message to "
-"""What precedes a receiver's name in the subject of the alert that it refuses a message."""
+STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
+"""The subjects of riskbot's own alerts that are about riskbot as a whole."""
 
-PLUGIN = "plugin "
-"""What precedes a plugin's name in the subject of the alert that something is wrong with it."""
 
-_OWNED = (about_receiver(""), REFUSAL, "watching ", PLUGIN)
+def about_refusal(name: str) -> str:
+    """The subject of riskbot's own alert that a receiver does not take a message."""
+    return f"a message to {name}"
+
+
+def about_watch(account: str) -> str:
+    """The subject of riskbot's own alert that it stumbles over an account."""
+    return f"watching {account}"
+
+
+def about_plugin(name: str) -> str:
+    """The subject of riskbot's own alert that something is wrong with a plugin."""
+    return f"plugin {name}"
+
+
+_OWNED = tuple(about("") for about in (about_receiver, about_refusal, about_watch, about_plugin))
 """What precedes the name of a receiver, an account or a plugin in a subject."""
 
 _WORDS = (
-    (f"{REFUSAL}*", "{} was refused", "{}: no refusal for ten minutes"),
-    ("the clock", "{} has jumped", "{} is steady"),
-    ("the watch", "riskbot stood still", "riskbot is awake"),
+    (about_refusal("*"), "{} was refused", "{}: no refusal for ten minutes"),
+    (CLOCK, "{} has jumped", "{} is steady"),
+    (WATCH, "riskbot stood still", "riskbot is awake"),
     ("*.toml", "{} can't be used", "{} is in use again"),
     ("*", "{} is failing", "{} works again"),
 )
@@ -40,8 +53,7 @@ class Health(Rule, kind="health"):
 
     def ladder(self) -> Ladder:
         """A tier for each severity."""
-        tiers: dict[TierName, Decimal] = {s.label: Decimal(s) for s in Severity if s}  # type: ignore[misc] # they are TierNames
-        return self.ladder_of(tiers, "above", step=Decimal(1))
+        return self.ladder_of_severities()
 
     def readings(self, view: View) -> Iterable[Reading]:
         """None from a view: `Problems` has them."""
@@ -124,11 +136,6 @@ class Problems:
     def of(self, part: str) -> Problem | None:
         """What is wrong with the part, told or not yet; None: it works."""
         return self._open.get(part)
-
-    def trouble(self, part: str, now: float) -> Problem | None:
-        """The part's problem, if it is by now bad enough to be told."""
-        problem = self._open.get(part)
-        return problem if problem and problem.severity(now) >= Severity.WARNING else None
 
     def __contains__(self, part: str) -> bool:
         return part in self._open

@@ -15,6 +15,8 @@ from msgspec import Struct, field
 from riskbot.snapshot import MISSING, NOT_APPLICABLE, is_missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from riskbot.history import History
     from riskbot.snapshot import Snapshot
 
@@ -137,22 +139,15 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
 
     def near(self, at_least: Severity, besides: frozenset[str] = frozenset()) -> bool:
         """As `open`, but also what is only on its way there."""
-        return self.open(at_least, besides) or any(
-            severity >= at_least
-            for rule, subjects in self.alerts.items()
-            if rule not in besides
-            for alert in subjects.values()
-            for severity in alert.up
-        )
+        return any(max((alert.shown, *alert.up)) >= at_least for alert in self._besides(besides))
 
     def open(self, at_least: Severity = Severity.INFO, besides: frozenset[str] = frozenset()) -> bool:
         """Is any alert told, or to be told, at this severity or worse? Those of the rules `besides` don't count."""
-        return any(
-            alert.shown >= at_least
-            for rule, subjects in self.alerts.items()
-            if rule not in besides
-            for alert in subjects.values()
-        )
+        return any(alert.shown >= at_least for alert in self._besides(besides))
+
+    def _besides(self, rules: frozenset[str]) -> Iterator[Alert]:
+        """Those of all other rules."""
+        return (alert for rule, subjects in self.alerts.items() if rule not in rules for alert in subjects.values())
 
 
 class Blind(Struct, frozen=True):

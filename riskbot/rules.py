@@ -17,7 +17,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import islice, pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -78,6 +78,8 @@ Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(spel
 """Seconds; a trader writes `"90s"`, `"1h30m"`, `"7d"`."""
 Number = Annotated[Decimal, BeforeValidator(parse_number), WithJsonSchema(spelling.NUMBER)]
 """An exact number; `3.0` and `"300%"` are the same."""
+Share = Annotated[Number, Field(ge=0, le=1, json_schema_extra={"minimum": 0, "maximum": 1})]
+"""A number from 0 to 1."""
 
 
 def _name(name: str) -> str:
@@ -298,13 +300,7 @@ class Rule(BaseModel):
     kind: str = Field(description="What it measures.")
     for_: Duration = Field(0.0, alias="for", description="How long a tier must be met before it is told.")
     keep_firing_for: Duration = Field(30.0, description="How long it must be left before the alert falls.")
-    hysteresis: Number = Field(
-        Decimal("0.05"),
-        ge=0,
-        le=1,
-        description="How far beyond its entry a tier is left, as a share.",
-        json_schema_extra={"minimum": 0, "maximum": 1},
-    )
+    hysteresis: Share = Field(Decimal("0.05"), description="How far beyond its entry a tier is left, as a share.")
     accounts: tuple[str, ...] | None = Field(None, description="Only these accounts.", examples=[["main"]])
     ccy: tuple[Currency, ...] | None = Field(None, description="Only these currencies.", examples=[["BTC"]])
     except_ccy: tuple[Currency, ...] = Field((), description="Not these currencies.", examples=[["USDT"]])
@@ -439,7 +435,7 @@ class Rule(BaseModel):
             self.flap,
         )
 
-    def ladder_of_severities(self, tiers: Iterable[TierName]) -> Ladder:
+    def ladder_of_severities(self, tiers: Iterable[TierName] = get_args(TierName)) -> Ladder:
         """A ladder for readings that are a severity already: 0 for well, 1 info, 2 warning, 3 critical, 4 emergency."""
         severities = sorted(Severity[name.upper()] for name in tiers)
         found = self.ladder_of({s.label: Decimal(s) for s in severities}, "above", step=Decimal(1))  # type: ignore[misc] # labels are TierNames

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from riskbot import plugins
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Problems
 from riskbot.model import AccountInfo, Severity
@@ -21,8 +20,7 @@ from riskbot.snapshot import Snapshot
 from riskbot.source import SourceError
 from riskbot.store import Fenced, Message
 from riskbot.store.memory import MemoryStore
-
-KINDS = plugins.kinds(plugins.manager())
+from tests.files import KINDS
 
 
 def rule(kind: str, **keys: Any) -> Rule:

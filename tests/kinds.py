@@ -1,4 +1,4 @@
-"""What the tests of every kind of rule share: snapshots, views and events in a line."""
+"""What the tests of the engine and of every kind of rule share: snapshots, views, answers and events in a line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from riskbot.history import History
 from riskbot.model import AccountInfo, Cause, Event, Reading, Severity, View
-from riskbot.rules import Rule, measure
+from riskbot.rules import Measured, Rule, measure
 from riskbot.snapshot import Snapshot
 
 OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
@@ -34,6 +34,22 @@ def _plain(reading: Reading) -> object:
     if reading.value.is_nan():
         return "missing" if reading.is_missing else "na"
     return reading.value
+
+
+def answer(word: str, ccy: str = "") -> Measured | None:
+    """What a rule answers about one subject: `3.5`, or a word for each way to have no number."""
+    match word:
+        case "down":
+            return None
+        case "gone":
+            return Measured()
+        case "fail":
+            return Measured((), "the rule failed", complete=False)
+        case "na":
+            return Measured((Reading.not_applicable("empty", ccy),))
+        case "miss":
+            return Measured((Reading.missing("absent", ccy),), f"{ccy} absent")
+    return Measured((Reading(Decimal(word), ccy),))
 
 
 def event(value: object, subject: str = "", after: Severity = WARNING, note: str = "", before: Severity = OK) -> Event:

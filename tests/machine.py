@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from riskbot import engine
 from riskbot.builtin.rules import Threshold
-from riskbot.delivery import Receiver, seen_by
+from riskbot.delivery import Receiver, about_receiver, seen_by
 from riskbot.health import Problems
 from riskbot.history import History
 from riskbot.model import Alerts, Cause, Event, Outage, Reading, Severity, View
@@ -277,11 +277,8 @@ class Life:
         self._start()
 
     def _failing(self, now: float) -> dict[str, str]:
-        return {
-            receiver.name: "as told"
-            for receiver in self.receivers
-            if receiver.fallback and self.problems.trouble(f"delivery to {receiver.name}", now)
-        }
+        problems = {r.name: self.problems.of(about_receiver(r.name)) for r in self.receivers if r.fallback}
+        return {name: "as told" for name, problem in problems.items() if problem and problem.hands_over(None, now)}
 
     def _pass(self, seconds: float) -> None:
         self.steps += 1

@@ -15,38 +15,14 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskbot import plugins
 from riskbot.builtin.apprise import check_url
 from riskbot.rules import Rule
 from riskbot.settings import Config, ConfigError, load
+from tests.files import DEBT, EXAMPLE, KEYS, KINDS, MAIN_AND_PHONE
 
 BAD = Path(__file__).parent / "data" / "bad"
-EXAMPLE = (Path(__file__).parents[1] / "rules.example.toml").read_text(encoding="utf-8")
-KINDS = plugins.kinds(plugins.manager())
-ENV = {
-    "OKX_API_KEY": "key-of-okx",
-    "OKX_API_SECRET": "secret-of-okx",
-    "OKX_API_PASSPHRASE": "passphrase-of-okx",
-    "RISKBOT_PHONE": "json://localhost",
-    "EMPTY": "",
-}
-VALID = """
-[[accounts]]
-name = "main"
-api_key = "key"
-api_secret = "secret"
-passphrase = "phrase"
-
-[receivers.phone]
-url = "json://localhost"
-
-[[rules]]
-name = "debt"
-kind = "change"
-field = "details.liab"
-rises_by = { warning = "10%" }
-over = "1h"
-"""
+ENV = {**KEYS, "EMPTY": ""}
+VALID = f"\n{MAIN_AND_PHONE}\n{DEBT}"
 
 
 def expected(path: Path) -> list[str]:
@@ -171,7 +147,7 @@ nan -inf 1e999999 "9e999999" -1 true 1979-05-27 🚨 \ufeff \0 "\\u0000" below. 
 """
 SNIPPETS = [*PIECES.split(), '"""', "\n", "\r\n", "\t", "9" * 400]
 EDIT = st.tuples(
-    st.integers(0, len(EXAMPLE)),
+    st.integers(0, EXAMPLE.stat().st_size),
     st.sampled_from([0, 0, 1, 5, 40]),
     st.sampled_from(["", *SNIPPETS]) | st.text(max_size=3),
 )
@@ -187,7 +163,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_example_with_any_damage_gives_a_config_or_its_mistakes(
     file: Path, edits: list[tuple[int, int, str]]
 ) -> None:
-    text = EXAMPLE
+    text = EXAMPLE.read_text(encoding="utf-8")
     for at, gone, new in edits:
         text = text[:at] + new + text[at + gone :]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from riskbot.cli import stored
+from riskbot.cli import names
 from riskbot.cli.ack import command
 from riskbot.cli.alerts import command as alerts
 from riskbot.model import Acknowledgement, Quiet, Severity, Silence
@@ -58,12 +57,12 @@ async def rows(life: Story, *args: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "word",
     [
-        stored.digest(RATIO)[:4],
-        stored.digest(RATIO)[:9].upper(),
+        names.digest(RATIO)[:4],
+        names.digest(RATIO)[:9].upper(),
         RATIO,
         f"#main margin ratio {int(NOW - 300):x}.2",
         f"main  margin ratio {int(NOW - 300):x}.1r14 ",
-        f"#main margin ratio {int(NOW - 300):x}",
+        f" #main margin ratio {int(NOW - 300):x}",
     ],
 )
 async def test_an_open_alert_is_acknowledged_by_any_of_its_names(life: Story, word: str) -> None:
@@ -106,7 +105,7 @@ async def test_of_one_that_flaps_what_is_shown_counts(life: Story) -> None:
     for at in range(-80, -40, 5):
         await life.tick(at, "forced repayment", 3 if at % 10 else 1, "BTC")
 
-    assert [row["severity"] for row in await rows(life, stored.digest(BTC)[:4])] == ["critical"]
+    assert [row["severity"] for row in await rows(life, names.digest(BTC)[:4])] == ["critical"]
 
 
 async def test_a_machine_gets_everything(life: Story) -> None:
@@ -147,7 +146,7 @@ async def test_alone_it_lists_what_is_acknowledged_soonest_over_first(life: Stor
         "WARNING main margin ratio until 22:14:20 UTC, in 1 min go on: it got worse",
         "CRITICAL main margin ratio until 23:13:20 UTC, in 1 h none until then",
     ]
-    assert shown[3].split()[0] == stored.digest(RATIO)[:4]
+    assert shown[3].split()[0] == names.digest(RATIO)[:4]
     assert [row["state"] for row in await rows(life)] == ["over", "worse", "quiet"]
     assert len(quiet(life).acks) == 4  # a look writes nothing
 
@@ -186,14 +185,14 @@ async def test_what_is_not_open_is_refused_and_nothing_is_done(life: Story, word
 
 
 async def test_of_an_id_fewer_than_four_signs_are_too_few(life: Story) -> None:
-    result = await life.run(command, stored.digest(RATIO)[:3])
+    result = await life.run(command, names.digest(RATIO)[:3])
 
     assert result.exit_code == 2
-    assert f"the nearest is '{stored.digest(RATIO)[:4]}'" in result.stderr
+    assert f"the nearest is '{names.digest(RATIO)[:4]}'" in result.stderr
 
 
 async def test_an_id_that_may_be_several_lists_them(life: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
+    monkeypatch.setattr(names, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
 
     result = await life.run(command, "abcd")
 
@@ -221,28 +220,3 @@ async def test_with_nothing_open_there_is_nothing_to_acknowledge_and_one_that_do
     assert (nothing.exit_code, nothing.stdout) == (0, "No alert is open.\n")
     assert done.stdout.endswith("riskbot is not running: it heeds this when it does.\n")
     assert "riskbot is not running: this is how it left things" in listed.stdout
-
-
-@pytest.mark.parametrize("words", [[], ["--all"], [RATIO]], ids=["list", "all", "id"])
-def test_a_database_that_is_not_there_is_told_with_exit_code_1(tmp_path: Path, words: list[str]) -> None:
-    rules = tmp_path / "rules.toml"
-    rules.write_text("")
-
-    result = run(command, rules, *words)
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "not there yet" in result.stderr
-
-
-async def test_a_database_that_is_held_locked_is_told_with_exit_code_1(
-    life: Story, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("riskbot.store.visit.BUSY_TIMEOUT", 0.1)
-    held = sqlite3.connect(life.rules.with_name("riskbot.db"), isolation_level=None)
-    held.execute("BEGIN IMMEDIATE")
-
-    result = await life.run(command, "--all")
-
-    held.close()
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "another program holds it locked" in result.stderr

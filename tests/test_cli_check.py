@@ -16,15 +16,9 @@ from click.testing import CliRunner, Result
 
 from riskbot.cli import common
 from riskbot.cli.check import command
+from tests.files import EXAMPLE, KEYS
 
-EXAMPLE = Path(__file__).parents[1] / "rules.example.toml"
-ENV = {
-    "OKX_API_KEY": "key-of-okx",
-    "OKX_API_SECRET": "secret-of-okx",
-    "OKX_API_PASSPHRASE": "passphrase-of-okx",
-    "RISKBOT_PHONE": "json://localhost",
-    "STATE_DIRECTORY": "/state",
-}
+ENV = {**KEYS, "STATE_DIRECTORY": "/state"}
 RULES = """
 [[accounts]]
 name = "[main] :fire:"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from riskbot.cli import stored
+from riskbot.cli import names
 from riskbot.cli.outbox import command
 from riskbot.model import Alerts, Cause, Severity
 from riskbot.store import Message
@@ -176,7 +175,7 @@ async def test_it_must_be_said_which_messages_are_meant(life: Story, words: list
 
 
 async def test_a_ref_that_may_be_several_lists_them(life: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "digest", lambda message_id: "abcd" + str(len(message_id)).rjust(12, "0"))
+    monkeypatch.setattr(names, "digest", lambda message_id: "abcd" + str(len(message_id)).rjust(12, "0"))
 
     result = await life.run(command, "retry", "abcd")
 
@@ -223,17 +222,6 @@ async def test_two_thousand_messages_are_shown_and_named_quickly(life: Story) ->
     assert "the nearest is" in unknown.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["retry", "--all"], ["drop", "--all", "--yes"]], ids=" ".join)
-def test_a_database_that_is_not_there_is_told_with_exit_code_1(tmp_path: Path, words: list[str]) -> None:
-    rules = tmp_path / "rules.toml"
-    rules.write_text("")
-
-    result = run(command, rules, *words)
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "not there yet" in result.stderr
-
-
 async def test_nothing_is_said_in_words_and_a_riskbot_that_does_not_run_is_named(tmp_path: Path) -> None:
     async with story(tmp_path) as life:
         empty = await life.run(command)
@@ -244,20 +232,6 @@ async def test_nothing_is_said_in_words_and_a_riskbot_that_does_not_run_is_named
     assert empty.stdout == "Nothing waits, nothing was given up.\n"
     assert "riskbot is not running" in shown.stdout
     assert "riskbot is not running: it sends them when it does.\n" in done.stdout
-
-
-async def test_a_database_that_is_held_locked_is_told_with_exit_code_1(
-    life: Story, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("riskbot.store.visit.BUSY_TIMEOUT", 0.1)
-    held = sqlite3.connect(life.rules.with_name("riskbot.db"), isolation_level=None)
-    held.execute("BEGIN IMMEDIATE")
-
-    result = await life.run(command, "retry", "--all")
-
-    held.close()
-    assert result.exit_code == 1
-    assert "another program holds it locked" in result.stderr
 
 
 def message(rule: str, receiver: str = "phone") -> Message:

@@ -98,6 +98,13 @@ async def test_a_rule_that_was_changed_judges_by_the_next_value(life: Story) -> 
     )
 
 
+async def test_a_rule_that_was_changed_judges_what_is_pending_anew(life: Story) -> None:
+    await life.tick(-200, "margin left", 4000)
+    edit(life, ("below = { warning = 5000 }", "below = { warning = 4500 }"))
+
+    assert "re-judges   pending main · margin left: its rule was changed; the next value decides" in await shown(life)
+
+
 async def test_a_new_receiver_is_told_of_what_is_open_and_one_that_left_is_named(life: Story) -> None:
     edit(life, ("[receivers.mail]", "[receivers.pager]"))
 

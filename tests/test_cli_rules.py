@@ -10,14 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import Field
 
-from riskbot import plugins
 from riskbot.cli import toml
 from riskbot.cli.rules import COMMENT_AT, WIDTH, command
 from riskbot.cli.schema import command as schema_command
 from riskbot.rules import Duration, Rule, parse_duration
 from riskbot.settings.schema import json_schema
+from tests.files import KINDS
 
-KINDS = plugins.kinds(plugins.manager())
 ALTERNATIVES = {"above", "below", "rises_by", "falls_by", "becomes", "leaves"}
 
 

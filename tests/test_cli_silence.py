@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from riskbot.cli import stored
+from riskbot.cli import names, stored
 from riskbot.cli.silence import OWN, command
 from riskbot.model import Acknowledgement, Quiet, Severity, Silence
 from riskbot.service.selfwatch import health
@@ -43,7 +42,7 @@ def write(life: Story, *silences: Silence) -> None:
 
 
 def ref(silence: Silence) -> str:
-    return stored.digest(repr(silence))[:4]
+    return names.digest(repr(silence))[:4]
 
 
 async def rows(life: Story, *args: str) -> list[dict[str, Any]]:
@@ -221,7 +220,7 @@ async def test_a_silence_that_is_not_there_or_over_is_not_ended(life: Story, wor
 
 async def test_an_id_that_may_be_several_is_refused(life: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     write(life, Silence(NOW + 60, rule="a"), Silence(NOW + 60, rule="ab"))
-    monkeypatch.setattr(stored, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
+    monkeypatch.setattr(names, "digest", lambda name: "abcd" + str(len(name)).rjust(12, "0"))
 
     result = await life.run(command, "--end", "abcd")
 
@@ -301,30 +300,3 @@ async def test_of_a_riskbot_that_does_not_run_it_is_said(tmp_path: Path) -> None
     assert "riskbot is not running: it heeds this when it does. To end it" in made.stdout
     assert "riskbot is not running: this is how it left things" in listed.stdout
     assert "riskbot is not running: it heeds this when it does. What is" in ended.stdout
-
-
-@pytest.mark.parametrize("words", [[], ["--rule=a", "--for=1h"], ["--end=all"]], ids=["list", "begin", "end"])
-def test_a_database_that_is_not_there_is_told_with_exit_code_1(tmp_path: Path, words: list[str]) -> None:
-    rules = tmp_path / "rules.toml"
-    rules.write_text("")
-
-    result = run(command, rules, *words)
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "not there yet" in result.stderr
-
-
-@pytest.mark.parametrize("words", [["--rule=a", "--for=1h"], ["--end=all"]], ids=["begin", "end"])
-async def test_a_database_that_is_held_locked_is_told_with_exit_code_1(
-    life: Story, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    write(life, Silence(NOW + 60, rule="a"))
-    monkeypatch.setattr("riskbot.store.visit.BUSY_TIMEOUT", 0.1)
-    held = sqlite3.connect(life.rules.with_name("riskbot.db"), isolation_level=None)
-    held.execute("BEGIN IMMEDIATE")
-
-    result = await life.run(command, *words)
-
-    held.close()
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "another program holds it locked" in result.stderr

@@ -10,9 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
+from riskbot.health import about_refusal
 from riskbot.model import Cause, Severity
 from riskbot.notify import Outcome, Text, Verdict
-from riskbot.service.courier import Budget, about_refusal, together
+from riskbot.service.courier import Budget, together
 from riskbot.store import Message
 from tests.desk import BLIND, Post, rule
 
@@ -337,8 +338,8 @@ async def test_a_receiver_has_failed_since_its_first_try_began() -> None:
     problem = post.problems.of(about_receiver("phone"))
     assert problem
     assert problem.since == 1_000_000
-    assert post.problems.trouble(about_receiver("phone"), 1_000_019.9) is None
-    assert post.problems.trouble(about_receiver("phone"), 1_000_020) is not None
+    assert not problem.hands_over(None, 1_000_019.9)
+    assert problem.hands_over(None, 1_000_020)
 
 
 @pytest.mark.parametrize("danger", [False, True])

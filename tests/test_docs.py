@@ -14,11 +14,11 @@ from riskbot import plugins, settings
 from riskbot.cli import COMMANDS
 from riskbot.rules import Rule
 from riskbot.simulator import parse_scenario
+from tests.files import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "riskbot/ARCHITECTURE.md").read_text(encoding="utf-8")
-KINDS = plugins.kinds(plugins.manager())
 ENV = {
     "OKX_API_KEY": "a key",
     "OKX_API_SECRET": "a secret",

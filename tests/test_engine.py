@@ -19,6 +19,7 @@ from riskbot.builtin.rules import Blind as BlindRule
 from riskbot.builtin.rules import Level, MarginRatio, Threshold
 from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity, Told
 from riskbot.rules import Measured, Rule
+from tests.kinds import answer
 
 START = 1_700_000_000
 OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
@@ -33,21 +34,6 @@ def twap(**keys: Any) -> Level:
 def ratio(**keys: Any) -> MarginRatio:
     tiers = {"info": 10, "warning": 5, "critical": 3, "emergency": 1.5}
     return MarginRatio.model_validate({"name": "ratio", "kind": "margin_ratio", "below": tiers} | keys)
-
-
-def answers(word: str) -> Measured | None:
-    match word:
-        case "down":
-            return None
-        case "gone":
-            return Measured()
-        case "fail":
-            return Measured((), "the rule failed", complete=False)
-        case "na":
-            return Measured((Reading.not_applicable("empty", "USDT"),))
-        case "miss":
-            return Measured((Reading.missing("absent", "USDT"),), "USDT absent")
-    return Measured((Reading(Decimal(word), "USDT"),))
 
 
 class Feed:
@@ -72,7 +58,7 @@ class Feed:
                 self.now += int(count)
                 continue
             for _ in range(int(count or 1)):
-                found += [_show(event) for event in self.tick(answers(word))]
+                found += [_show(event) for event in self.tick(answer(word, "USDT"))]
         return found
 
     def tick(self, answer: Measured | None) -> tuple[Event, ...]:
@@ -312,7 +298,7 @@ def test_what_is_pending_survives_a_restart() -> None:
 def test_the_arguments_are_left_as_they_were() -> None:
     feed = Feed(twap())
     feed.play("4 0 0")
-    before, measured = feed.alerts, {"twap": answers("5"), "gone": Measured((), "failed")}
+    before, measured = feed.alerts, {"twap": answer("5", "USDT"), "gone": Measured((), "failed")}
     kept = copy.deepcopy((before, measured))
 
     engine.step("main", [feed.rule], before, measured, START + 5.0)  # type: ignore[arg-type] # none of them is None

@@ -50,17 +50,22 @@ def test_what_works_again_reads_as_well() -> None:
     assert said(problems, 505)["store"] == (OK, "again")
 
 
-def test_trouble_is_a_problem_that_has_lasted() -> None:
+@pytest.mark.parametrize(
+    ("after", "now", "handed"), [(None, 119, False), (None, 120, True), (50, 149, False), (50, 150, True)]
+)
+def test_a_fallback_takes_over_when_it_is_told_or_when_the_file_says(
+    after: float | None, now: float, handed: bool
+) -> None:
+    assert Problem(100, "401", 20, 200).hands_over(after, now) is handed
+
+
+def test_what_is_wrong_is_known_from_the_first_moment_until_it_works() -> None:
     problems, problem = Problems(), Problem(100, "401", 20, 200)
     problems.fail("delivery to phone", problem)
 
     assert problems.of("delivery to phone") == problem
-    assert problems.trouble("delivery to phone", 119) is None
-    assert problems.trouble("delivery to phone", 120) == problem
-    assert problems.trouble("delivery to phone", 300) == problem
     problems.clear("delivery to phone")
     assert problems.of("delivery to phone") is None
-    assert problems.trouble("delivery to phone", 300) is None
 
 
 def test_nothing_is_said_of_a_part_that_was_forgotten() -> None:

@@ -7,32 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from riskbot import plugins, settings
+from riskbot import settings
 from riskbot.settings import Config, ConfigError, Stamps, load
+from tests.files import DEBT, KINDS, MAIN_AND_PHONE
 
-KINDS = plugins.kinds(plugins.manager())
-MAIN = """include = ["rules.d/*.toml"]
+MAIN = f"""include = ["rules.d/*.toml"]
 
-[[accounts]]
-name = "main"
-api_key = "key"
-api_secret = "secret"
-passphrase = "phrase"
-
-[receivers.phone]
-url = "json://localhost"
-
+{MAIN_AND_PHONE}
 [[rules]]
 name = "ratio"
 kind = "margin_ratio"
-below = { warning = 5 }
-"""
-DEBT = """[[rules]]
-name = "debt"
-kind = "change"
-field = "details.liab"
-rises_by = { warning = "10%" }
-over = "1h"
+below = {{ warning = 5 }}
 """
 EQUITY = """[[rules]]
 name = "equity"

@@ -22,6 +22,7 @@ from riskbot.delivery import Receiver
 from riskbot.model import Alert, Alerts, Event, Reading, Severity
 from riskbot.rules import Measured, Rule
 from riskbot.store import Message
+from tests.kinds import answer
 
 MAX_GAP = 10.0
 START = 1_700_000_000.0
@@ -78,21 +79,6 @@ class Tick(Struct):
     @property
     def seen(self) -> bool:
         return self.value is not None or self.applies_not
-
-
-def answer(word: str) -> Measured | None:
-    match word:
-        case "down":
-            return None
-        case "gone":
-            return Measured()
-        case "fail":
-            return Measured((), "failed", complete=False)
-        case "na":
-            return Measured((Reading.not_applicable(),))
-        case "miss":
-            return Measured((Reading.missing(),), "no value")
-    return Measured((Reading(Decimal(word)),))
 
 
 def saved(alerts: Alerts) -> Alerts:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from riskbot import plugins
-from riskbot.health import PLUGIN
+from riskbot.health import about_plugin
 from riskbot.model import Severity
 from riskbot.plugins import Trouble
 from riskbot.rules import Rule
@@ -67,8 +67,8 @@ class Stage:
     @property
     def told(self) -> str:
         """What is told of the plugin."""
-        problem = self.desk.problems.trouble(f"{PLUGIN}mine", self.desk.hands.clock.now())
-        return problem.why if problem else ""
+        problem = self.desk.problems.of(about_plugin("mine"))
+        return problem.why if problem and problem.hands_over(None, self.desk.hands.clock.now()) else ""
 
 
 @pytest.fixture

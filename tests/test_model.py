@@ -33,8 +33,19 @@ def test_an_account_knows_what_is_open(least: Severity, besides: str, found: boo
     assert alerts.open(least, frozenset(besides)) is found
 
 
-def test_nothing_is_open_at_first() -> None:
+@pytest.mark.parametrize(
+    ("least", "besides", "found"),
+    [(CRITICAL, "", True), (EMERGENCY, "", False), (CRITICAL, "a", False), (INFO, "a", True), (WARNING, "a", False)],
+)
+def test_what_is_near_is_open_or_on_its_way(least: Severity, besides: str, found: bool) -> None:
+    alerts = Alerts({"a": {"": Alert(shown=INFO, up={WARNING: 1.0, CRITICAL: 2.0})}, "b": {"": Alert(shown=INFO)}})
+
+    assert alerts.near(least, frozenset(besides)) is found
+
+
+def test_nothing_is_open_or_near_at_first() -> None:
     assert not Alerts().open()
+    assert not Alerts().near(INFO)
 
 
 def test_all_that_is_remembered_survives_being_written() -> None:

@@ -12,16 +12,15 @@ import jsonschema
 import pytest
 from pydantic import ConfigDict, Field
 
-from riskbot import plugins
 from riskbot.rules import Above, Duration, Number, Rule
 from riskbot.settings.schema import json_schema, of_kind, type_of
 from riskbot.spelling import duration
+from tests.files import KINDS
 
 ROOT = Path(__file__).parents[1]
 BAD = ROOT / "tests/data/bad"
 EXAMPLE = (ROOT / "rules.example.toml").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-KINDS = plugins.kinds(plugins.manager())
 SCHEMA = json_schema(KINDS)
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 ACCOUNT = {"name": "main", "api_key": "k", "api_secret": "s", "passphrase": "p"}

@@ -11,13 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Problem, Problems
+from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Outcome, Verdict
 from riskbot.rules import Rule
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import Clock
-from riskbot.service.courier import about_refusal
 from riskbot.service.judge import Judge
 from riskbot.service.reloader import Reloader
 from riskbot.service.selfwatch import SelfWatch, health
@@ -223,6 +222,16 @@ async def test_the_service_watches_tells_and_lets_go(town: Town) -> None:
     assert town.posts["phone"].closed
 
 
+async def test_a_service_that_watches_is_ready_and_well(town: Town) -> None:
+    service = Service(town.bundle(), town.store)
+    assert not service.vitals.ready()
+    service = await town.open(town.bundle())
+    await town.until(service.vitals.ready)
+    assert service.vitals.reasons(service.clock.now()) == []
+    old = service.vitals._loops["the self-watch"]._at
+    await town.until(lambda: service.vitals._loops["the self-watch"]._at > old)
+
+
 async def test_a_notifier_that_cannot_be_made_ends_the_service_with_its_reason(town: Town) -> None:
     making: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     making.set_exception(ValueError("no such service"))
@@ -330,6 +339,15 @@ async def test_a_new_receiver_is_told_of_what_is_open_and_one_that_moved_gets_a_
     assert service.couriers["phone"] is not old
     assert town.made == ["phone", "main", "phone", "mail"]
     assert town.titles() == town.titles("mail") == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
+
+
+async def test_loops_that_have_ended_are_forgotten(town: Town) -> None:
+    service = await town.open(town.bundle())
+    running = len(service._tasks)
+    for address in "abc":
+        await service.apply(replace(town.bundle(), addresses={"phone": address}))
+    await town.until(lambda: len(service._tasks) == running)
+    assert service._tasks["pacer"].done() is False
 
 
 async def test_other_settings_of_a_receiver_need_no_new_courier(town: Town) -> None:

@@ -8,17 +8,9 @@ from typing import Any
 
 import pytest
 
-from riskbot import plugins
 from riskbot.settings import Config, ConfigError, find_db, load
+from tests.files import EXAMPLE, KEYS, KINDS
 
-EXAMPLE = Path(__file__).parents[1] / "rules.example.toml"
-KINDS = plugins.kinds(plugins.manager())
-ENV = {
-    "OKX_API_KEY": "key-of-okx",
-    "OKX_API_SECRET": "secret-of-okx",
-    "OKX_API_PASSPHRASE": "passphrase-of-okx",
-    "RISKBOT_PHONE": "json://localhost",
-}
 ACCOUNT = """
 [[accounts]]
 name = "{}"
@@ -54,7 +46,7 @@ def make(tmp_path: Path) -> Make:
         path = tmp_path / "rules.toml"
         path.write_text(text)
         path.chmod(mode)
-        return load(path, KINDS, {**ENV, **env})
+        return load(path, KINDS, {**KEYS, **env})
 
     return make
 
@@ -64,7 +56,7 @@ def warned(config: Config) -> list[str]:
 
 
 def test_the_example_is_right_and_each_of_its_rules_is_on() -> None:
-    config = load(EXAMPLE, KINDS, ENV)
+    config = load(EXAMPLE, KINDS, KEYS)
 
     assert config.warnings == ()
     assert {rule.kind for rule in config.rules} <= set(KINDS)
@@ -74,7 +66,7 @@ def test_the_example_is_right_and_each_of_its_rules_is_on() -> None:
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in ENV.items():
+    for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("STATE_DIRECTORY", "/state")
 

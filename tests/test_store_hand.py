@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,6 @@ CALLS: list[Callable[[Path], Any]] = [
     lambda path: hand.hush(path, lambda quiet: quiet),
     lambda path: look(path, STATES),
 ]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "riskbot.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path, busy_timeout=0.1)
-    yield store
-    await store.close()
 
 
 async def three_dead_one_queued(store: SqliteStore) -> None:

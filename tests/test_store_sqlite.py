@@ -37,18 +37,6 @@ class TestSqliteStore(StoreContract):
         await store.close()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "riskbot.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path, busy_timeout=0.1)
-    yield store
-    await store.close()
-
-
 def run(store: SqliteStore, sql: str) -> Any:
     """SQL in the store's own connection and thread."""
     return store._worker.submit(lambda: store._file.db.execute(sql).fetchall()).result()

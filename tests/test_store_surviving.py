@@ -489,11 +489,6 @@ async def test_memory_keeps_what_was_given_up_within_bounds_and_not_for_ever(
 # People's hand.
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "riskbot.db"
-
-
 async def test_what_a_person_dropped_is_not_told_from_memory(store: SurvivingStore, primary: Flaky, path: Path) -> None:
     await queue(store, message(1), message(1, alert="b"))
     hand.drop(path, ["b-1-1@phone"], 5.0)

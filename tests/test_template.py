@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from riskbot import plugins, template
+from riskbot import template
 from riskbot.history import History
 from riskbot.model import Cause, Event, Outage, Severity, View
 from riskbot.rules import Rule, tell
 from riskbot.snapshot import Snapshot, field_paths
 from riskbot.template import FORMS, NUMBERS, WORDS, BadTemplateError
 from tests.desk import Desk
+from tests.files import KINDS
 
-KINDS = plugins.kinds(plugins.manager())
 ROW = {
     "ccy": "BTC", "eq": "2", "eqUsd": "120000", "liab": "0.5", "twap": "3", "mgnRatio": "", "collateralRestrict": True,
     "autoLendStatus": "off", "uTime": "1700000000000",

@@ -39,6 +39,19 @@ async def test_a_quiet_tick_writes_nothing(desk: Desk) -> None:
     assert (await desk.store.load("main")).rev == before
 
 
+async def test_what_nobody_is_to_be_told_instead_writes_nothing(desk: Desk) -> None:
+    desk.market.ratio = "2.5"
+    await desk.poll()
+    ((_, message),) = await desk.store.outbox(("queued",))
+    before = await desk.store.load("main")
+
+    await desk.judge.forward(message, [], desk.hands.clock.now())
+    assert await desk.store.load("main") == before
+
+    await desk.judge.forward(message, ["mail"], desk.hands.clock.now())
+    assert {m.receiver for _, m in await desk.store.outbox(("queued",))} == {"phone", "mail"}
+
+
 async def test_a_restart_tells_nothing_again(desk: Desk) -> None:
     desk.market.ratio = "2.5"
     await desk.poll()

@@ -52,7 +52,7 @@ no_ip = "warning"
 
     def ladder(self) -> Ladder:
         """What it measures is a severity already."""
-        return self.ladder_of_severities(get_args(TierName))
+        return self.ladder_of_severities()
 
     def readings(self, view: View) -> Iterator[Reading]:
         """One for each fact: how bad it is if it is so, else 0."""

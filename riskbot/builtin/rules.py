@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -426,7 +426,7 @@ near_danger = "10s"
 
     def ladder(self) -> Ladder:
         """What it measures is a severity already."""
-        return self.ladder_of_severities(get_args(TierName))
+        return self.ladder_of_severities()
 
     def readings(self, view: View) -> Iterator[Reading]:
         """The account as a whole, then each rule that is, or was told to be, without data."""

@@ -15,7 +15,7 @@ from riskbot import snapshot, text
 from riskbot.history import Want
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Alert, Event, Reading, View
-from riskbot.rules import AmountPath, Duration, Ladder, Number, Rule, TierName, Worse, iterate, ordered
+from riskbot.rules import AmountPath, Duration, Ladder, Number, Rule, Share, TierName, Worse, iterate, ordered
 
 FAR = Decimal(10**9)
 """Seconds, 31 years: it is not on its way, or nobody can tell yet."""
@@ -63,13 +63,7 @@ within = { warning = "2h", critical = "30m", emergency = "10m" }
     within: Within = Field(description="In how little time it would.", examples=[{"warning": "2h", "critical": "30m"}])
     over: Windows = Field((300.0, 900.0, 3600.0), description="The windows whose paces are compared.")
     worse: Worse | None = Field(None, description="Where danger lies, if the field does not say.", examples=["below"])
-    hysteresis: Number = Field(
-        Decimal("0.5"),
-        ge=0,
-        le=1,
-        description="How far beyond its entry a tier is left, as a share.",
-        json_schema_extra={"minimum": 0, "maximum": 1},
-    )
+    hysteresis: Share = Field(Decimal("0.5"), description="How far beyond its entry a tier is left, as a share.")
     keep_firing_for: Duration = Field(120.0, description="How long it must be left before the alert falls.")
 
     @property

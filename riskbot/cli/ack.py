@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, echo_json, fail, json_option
+from riskbot.cli import names, stored
+from riskbot.cli.common import config_option, console, echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,48 +63,16 @@ def command(path: Path, ids: tuple[str, ...], lasting: float | None, *, everythi
 
 def _chosen(words: Iterable[str], opened: list[Event]) -> list[Event]:
     """Those that were named, each once."""
-    ids = {alert for word in words for alert in _meant(word, opened)}
+    from riskbot.text import short_id  # noqa: PLC0415 - see cli/__init__.py
+
+    shorts = {stored.id_of(event): short_id(event) for event in opened}
+    ids = {a for word in words for a in names.meant(word, shorts, "open alert", "riskbot alerts", _course)}
     return [event for event in opened if stored.id_of(event) in ids]
 
 
-def _meant(word: str, opened: list[Event]) -> list[str]:
-    """The open alerts of that name; ends if there is none, or more than one it might be."""
-    names = _names(opened)
-    if found := names.get(_plain(word)) or names.get(_plain(_CHANGE.sub("", word.rstrip()))):
-        return found
-    found = stored.by_ref(word, map(stored.id_of, opened))
-    if not found:
-        fail(f"no open alert {word!r}{_nearest(word, opened)}; `riskbot alerts` shows all. Nothing was done.", 2)
-    if len(found) > 1:
-        fail(f"{word!r} may be any of {', '.join(found)}: give more of it. Nothing was done.", 2)
-    return found
-
-
-def _names(opened: list[Event]) -> dict[str, list[str]]:
-    """Ids of open alerts by each of their names that is no ref."""
-    from riskbot.text import short_id  # noqa: PLC0415 - see cli/__init__.py
-
-    found: dict[str, list[str]] = {}
-    for event in opened:
-        for name in (stored.id_of(event), _CHANGE.sub("", short_id(event))):
-            found.setdefault(_plain(name), []).append(stored.id_of(event))
-    return found
-
-
-def _plain(name: str) -> str:
-    """Without what a person may leave out; a shell takes a bare `#` for a comment."""
-    return " ".join(name.replace("/", " ").strip().removeprefix("#").split())
-
-
-def _nearest(word: str, opened: list[Event]) -> str:
-    import difflib  # noqa: PLC0415 - see cli/__init__.py
-
-    from riskbot.text import short_id  # noqa: PLC0415 - see cli/__init__.py
-
-    refs = stored.refs(map(stored.id_of, opened))
-    names = [*refs.values(), *(name for event in opened for name in (short_id(event), stored.id_of(event)))]
-    near = difflib.get_close_matches(word, names[:3000], 1, 0.5)
-    return f"; the nearest is {near[0]!r}" if near else ""
+def _course(name: str) -> str:
+    """Any message of a course names its alert."""
+    return _CHANGE.sub("", name.rstrip())
 
 
 # What is done.
@@ -156,8 +124,8 @@ def _tell(seen: Look, acks: list[Acknowledgement], opened: list[Event], now: flo
         echo_json(rows)
         return
     for row in rows:
-        alert = f"{row['severity'].upper()} {row['account']} · {_alert(row)}"
-        click.echo(stored.plain(f"{alert}: no reminders {stored.until(row['until'], now)}, unless it gets worse"))
+        when = stored.until(row["until"], now)
+        click.echo(stored.plain(f"{stored.headline(row)}: no reminders {when}, unless it gets worse"))
     click.echo(stored.taken_up(seen.pid) if rows else "No alert is open.")
 
 
@@ -166,7 +134,7 @@ def _list(seen: Look, acks: Iterable[Acknowledgement], opened: list[Event], now:
     if as_json:
         echo_json(rows)
     elif rows:
-        refs = stored.refs({row["id"] for row in rows} | {stored.id_of(event) for event in opened})
+        refs = names.refs({row["id"] for row in rows} | {stored.id_of(event) for event in opened})
         head = ("id", "severity", "account", "alert", "acknowledged", "reminders")
         stored.listing(head, [(_cells(row, refs[row["id"]], now), ()) for row in rows], seen.pid)
     else:
@@ -177,12 +145,8 @@ def _cells(row: dict[str, Any], ref: str, now: float) -> tuple[Text, ...]:
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
     state, style = _STATES[row["state"]]
-    rest = map(Text, (row["account"], _alert(row), stored.until(row["until"], now)))
+    rest = map(Text, (row["account"], stored.named(row), stored.until(row["until"], now)))
     return Text(ref), stored.badge(row["severity"]), *rest, Text(state, style)
-
-
-def _alert(row: dict[str, Any]) -> str:
-    return stored.named(row["account"], row["rule"], row["subject"])
 
 
 _STATES = {

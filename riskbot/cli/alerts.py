@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import stored
+from riskbot.cli import names, stored
 from riskbot.cli.common import config_option, console, echo_json, json_option
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _add_quiet(rows: list[dict[str, Any]], seen: Look, now: float) -> None:
 
     quiet, opened = seen.quiet.at(now), stored.open_alerts(seen, now)
     by_key = {(event.account, event.rule, event.subject): event for event in opened}
-    refs = stored.refs(map(stored.id_of, opened))
+    refs = names.refs(map(stored.id_of, opened))
     for row in rows:
         if row["severity"]:
             event = by_key[row["account"], row["rule"], row["subject"]]
@@ -188,7 +188,7 @@ def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
 
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    alert = stored.named(row["account"], row["rule"], row["subject"])
+    alert = stored.named(row)
     lasts = span(max(0.0, now - row["since"]))
     rest = map(Text, (row["account"], alert, _state(row, now), lasts, row["peak"]))
     return Text(row["ref"]), stored.badge(row["severity"]), *rest

@@ -119,13 +119,14 @@ def known_kinds() -> dict[str, type[Rule]]:
 def secrets(config: Config) -> list[str]:
     """All that must not be seen: of each account, and of the receivers' URLs."""
     from riskbot.redact import secrets_of  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings.model import texts  # noqa: PLC0415 - see cli/__init__.py
 
     keys = [
         secret.get_secret_value()
         for account in config.accounts
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
-    options = [word for account in config.accounts for word in _texts(account.options)]
+    options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
     return [
         *keys,
@@ -133,15 +134,6 @@ def secrets(config: Config) -> list[str]:
         *urls,
         *(part for url in urls for part in secrets_of(url) if _looks_secret(part)),
     ]
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts in the options of a plugin's source: riskbot can't know which of them are secrets."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _looks_secret(part: str) -> bool:

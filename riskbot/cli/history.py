@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import stored
+from riskbot.cli import names, stored
 from riskbot.cli.common import STYLES, config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _step(event: Event) -> dict[str, Any]:
 
 def _add_deliveries(episodes: list[dict[str, Any]], rows: list[tuple[str, Message]]) -> None:
     """To each episode its messages, oldest first."""
-    refs = stored.refs(message.id for _, message in rows)
+    refs = names.refs(message.id for _, message in rows)
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for state, message in reversed(rows):
         row = stored.as_row(state, message, refs[message.id])
@@ -181,7 +181,7 @@ def _why(episode: dict[str, Any]) -> list[Text]:
 def _line(episode: dict[str, Any], now: float) -> tuple[Text, ...]:
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
-    name = stored.named(episode["account"], episode["rule"], episode["subject"])
+    name = stored.named(episode)
     cells = (Text(f"{stored.moment(episode['opened']):%H:%M:%S}"), stored.badge(episode["peak"]))
     return *cells, Text(f"{episode['account']} · {name}"), _lasted(episode, now), _course(episode)
 

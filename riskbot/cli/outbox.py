@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from riskbot.cli import stored
+from riskbot.cli import names, stored
 from riskbot.cli.common import config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
@@ -105,64 +105,24 @@ def _chosen(path: Path, ids: tuple[str, ...], *, everything: bool) -> tuple[Path
     seen = stored.look_into(db, STATES)
     if everything:
         return db, seen, [message.id for state, message in seen.rows if state == "dead"]
-    found = [_meant(word, seen.rows) for word in ids]
+    shorts = {message.id: stored.short(message) for _, message in seen.rows}
+    found = [names.meant(word, shorts, "message", "riskbot outbox --all") for word in ids]
     return db, seen, [message_id for several in found for message_id in several]
-
-
-def _meant(word: str, rows: Rows) -> list[str]:
-    """The messages of that name; ends if there is none, or more than one it might be."""
-    names = _names(rows)
-    if found := names.get(_plain(word)):
-        return found
-    begin = word.lower()
-    found = [m for m in dict.fromkeys(message.id for _, message in rows) if stored.digest(m).startswith(begin)]
-    if len(begin) < stored.SHORTEST or not found:
-        fail(f"no message {word!r}{_nearest(word, rows)}; `riskbot outbox --all` shows all. Nothing was done.", 2)
-    if len(found) > 1:
-        fail(f"{word!r} may be any of {', '.join(found)}: give more of it. Nothing was done.", 2)
-    return found
-
-
-def _names(rows: Rows) -> dict[str, list[str]]:
-    """Message ids by each of their names that is no ref. The `#…` line is the same for all receivers of an event."""
-    found: dict[str, list[str]] = {}
-    for message in {message.id: message for _, message in rows}.values():
-        for name in (message.id, stored.short(message)):
-            found.setdefault(_plain(name), []).append(message.id)
-    return found
-
-
-def _plain(name: str) -> str:
-    """Without what a person may leave out; a shell takes a bare `#` for a comment."""
-    return " ".join(name.replace("/", " ").removeprefix("#").split())
-
-
-def _nearest(word: str, rows: Rows) -> str:
-    import difflib  # noqa: PLC0415 - see cli/__init__.py
-
-    refs = stored.refs(message.id for _, message in rows)
-    names = [*refs.values(), *(n for _, message in rows for n in (stored.short(message), message.id))]
-    near = difflib.get_close_matches(word, names[:3000], 1, 0.5)
-    return f"; the nearest is {near[0]!r}" if near else ""
 
 
 # What is done.
 
 
 def _by_hand(hand: Hand, db: Path, ids: list[str] | None) -> list[Message]:
-    from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
-
-    try:
+    with stored.trouble_told():
         return hand(db, ids, stored.now())
-    except StoreError as error:
-        fail(str(error), 1)
 
 
 def _tell(seen: Look, chosen: Iterable[str], done: list[Message], word: str, *, as_json: bool) -> None:
     """What was done, and what was not and why."""
     states = {message.id: state for state, message in reversed(seen.rows)}
     if as_json:
-        refs = stored.refs(states)
+        refs = names.refs(states)
         rows = [stored.as_row(states.get(m.id, "dead"), m, refs.get(m.id, "")) for m in done]
         echo_json(rows)
     else:
@@ -202,7 +162,7 @@ def _worst_first(rows: Rows) -> Rows:
 
 
 def _print(rows: Rows, seen: Look, *, as_json: bool) -> None:
-    refs = stored.refs(message.id for _, message in seen.rows)
+    refs = names.refs(message.id for _, message in seen.rows)
     found = [stored.as_row(state, message, refs[message.id]) for state, message in rows]
     if as_json:
         echo_json(found)

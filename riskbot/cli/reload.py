@@ -186,12 +186,11 @@ def _show(path: Path, plan: dict[str, Any]) -> None:
 
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
     for row in plan["closed"]:
-        yield f"closes      {row['severity'].upper()} {_name(row)}: {row['why']}"
+        yield f"closes      {stored.headline(row)}: {row['why']}"
     for row in plan["renamed"]:
         yield f"renames     {row['account']} · {row['from']} → {row['to']}: its alerts move along"
     for row in plan["rejudged"]:
-        what = "pending" if row["severity"] == "ok" else row["severity"].upper()
-        yield f"re-judges   {what} {_name(row)}: its rule was changed; the next value decides"
+        yield f"re-judges   {stored.headline(row)}: its rule was changed; the next value decides"
     for row in plan["told"]:
         yield f"tells       {row['receiver']}: {row['title']}"
     for key, (what, means) in _WORDS.items():
@@ -199,10 +198,6 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
             yield f"{what:<11} {name}: {means}"
     if calm := plan["rules_without_memory"]:
         yield f"Nothing is remembered of {', '.join(calm)}: new in the file, or calm so far."
-
-
-def _name(row: dict[str, Any]) -> str:
-    return f"{row['account']} · {stored.named(row['account'], row['rule'], row['subject'])}"
 
 
 _WORDS = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import stored
+from riskbot.cli import names, stored
 from riskbot.cli.common import config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _begin(db: Path, seen: Look, silence: Silence, file: dict[str, Any], *, as_j
         return
     click.echo(stored.plain(f"silenced {stored.until(silence.until, silence.since)}: {_what(row)}"))
     for alert in row["hides"]:
-        click.echo(stored.plain(f"it hides now: {_alert(alert)}"))
+        click.echo(stored.plain(f"it hides now: {stored.headline(alert)}"))
     if not row["hides"]:
         click.echo("It hides no open alert now.")
     click.echo(f"{stored.taken_up(seen.pid)} To end it early: riskbot silence --end {row['ref']}")
@@ -120,8 +120,9 @@ def _warnings(silence: Silence, file: dict[str, Any]) -> Iterator[str]:
 def _may_be_own(pattern: str, file: dict[str, Any]) -> bool:
     """Does it match what riskbot's own alerts are about? A currency does not."""
     from riskbot.delivery import about_receiver  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.health import STORE  # noqa: PLC0415 - see cli/__init__.py
 
-    own = ("the store", *map(about_receiver, stored.receivers_in(file)))
+    own = (STORE, *map(about_receiver, stored.receivers_in(file)))
     return any(fnmatchcase(subject, pattern) for subject in own)
 
 
@@ -133,12 +134,9 @@ def _kinds(file: dict[str, Any]) -> dict[str, Any]:
     return {name: entry.get("kind") for entry in entries if isinstance(name := entry.get("name"), str)}
 
 
-def _unknown(what: str, pattern: str, names: Sequence[str]) -> Iterator[str]:
-    import difflib  # noqa: PLC0415 - see cli/__init__.py
-
-    if names and not any(fnmatchcase(name, pattern) for name in names):
-        near = difflib.get_close_matches(pattern, names, 1, 0.5)
-        yield f"no {what} of the rules file is {pattern!r}" + (f"; the nearest is {near[0]!r}" if near else "")
+def _unknown(what: str, pattern: str, known: Sequence[str]) -> Iterator[str]:
+    if known and not any(fnmatchcase(name, pattern) for name in known):
+        yield f"no {what} of the rules file is {pattern!r}{names.nearest(pattern, known)}"
 
 
 # Ending.
@@ -164,7 +162,7 @@ def _meant(word: str, silences: Sequence[Silence]) -> list[Silence]:
     """Those that were named; ends if there is none, or more than one it might be."""
     if word == "all":
         return list(silences)
-    found = stored.by_ref(word, map(repr, silences))
+    found = names.by_ref(word, map(repr, silences))
     if not found:
         fail(f"no silence {word!r}; `riskbot silence` shows all. Nothing was done.", 2)
     if len(found) > 1:
@@ -190,7 +188,7 @@ NONE = "No silence is in force."
 
 def _refs(silences: Iterable[Silence]) -> dict[str, str]:
     """A name for each that stays the same when another ends."""
-    return stored.refs(map(repr, silences))
+    return names.refs(map(repr, silences))
 
 
 def _row(silence: Silence, refs: dict[str, str], opened: list[Event]) -> dict[str, Any]:
@@ -217,12 +215,6 @@ def _hidden(event: Event) -> dict[str, Any]:
         "subject": event.subject,
         "severity": event.after.label,
     }
-
-
-def _alert(row: dict[str, Any]) -> str:
-    """`CRITICAL main · margin ratio`."""
-    name = stored.named(row["account"], row["rule"], row["subject"])
-    return f"{row['severity'].upper()} {row['account']} · {name}"
 
 
 def _what(row: dict[str, Any]) -> str:
@@ -257,4 +249,4 @@ def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
 def _below(row: dict[str, Any]) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
-    return [Text(f"hides {_alert(alert)}", "yellow") for alert in row["hides"]]
+    return [Text(f"hides {stored.headline(alert)}", "yellow") for alert in row["hides"]]

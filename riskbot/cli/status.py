@@ -184,16 +184,16 @@ def _troubles(seen: Look) -> Iterator[tuple[str, float, str]]:
 def _own(seen: Look, now: float) -> Iterator[dict[str, Any]]:
     """All but receivers, which have lines of their own, and the store, which has too."""
     from riskbot.delivery import about_receiver  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.health import STORE  # noqa: PLC0415 - see cli/__init__.py
 
     for subject, since, why in _troubles(seen):
         if subject != STORE and not subject.startswith(about_receiver("")):
             yield _thing("riskbot", subject, WRONG, f"since {_ago(since, now)}: {why}", since=since, why=why)
 
 
-STORE = "the store"
-
-
 def _store(seen: Look, db: Path) -> dict[str, Any]:
+    from riskbot.health import STORE  # noqa: PLC0415 - see cli/__init__.py
+
     log = db.with_name(f"{db.name}-wal")  # what was written last is in there
     size = db.stat().st_size + (log.stat().st_size if log.exists() else 0)
     trouble = next((why for subject, _, why in _troubles(seen) if subject == STORE), None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,15 +30,23 @@ def database(path: Path) -> Path:
         return find_db(path)
 
 
-def look_into(db: Path, states: tuple[str, ...]) -> Look:
-    """What is in the database, and of the outbox the rows in these states; its trouble is told with exit code 1."""
+@contextmanager
+def trouble_told() -> Iterator[None]:
+    """A database that can't be used ends the command with exit code 1."""
     from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.store.peek import look  # noqa: PLC0415 - see cli/__init__.py
 
     try:
-        return look(db, states)
+        yield
     except StoreError as error:
         fail(str(error), 1)
+
+
+def look_into(db: Path, states: tuple[str, ...]) -> Look:
+    """What is in the database, and of the outbox the rows in these states; its trouble is told with exit code 1."""
+    from riskbot.store.peek import look  # noqa: PLC0415 - see cli/__init__.py
+
+    with trouble_told():
+        return look(db, states)
 
 
 def now() -> float:
@@ -58,11 +66,18 @@ def badge(severity: str) -> Text:
     return Text("RESOLVED" if severity == "ok" else severity.upper() or "-", STYLES.get(severity, "dim"))
 
 
-def named(account: str, rule: str, subject: str) -> str:
-    """An alert within its account: `debt grows USDT`; riskbot's own are known by what they are about."""
+def named(alert: Mapping[str, Any]) -> str:
+    """A row's alert within its account: `debt grows USDT`; riskbot's own are known by what they are about."""
     from riskbot.settings import SELF  # noqa: PLC0415 - see cli/__init__.py
 
-    return subject if account == SELF and subject else f"{rule} {subject}".rstrip()
+    rule, subject = alert["rule"], alert["subject"]
+    return subject if alert["account"] == SELF and subject else f"{rule} {subject}".rstrip()
+
+
+def headline(alert: Mapping[str, Any]) -> str:
+    """The same with how bad it is, and where: `CRITICAL main · debt grows USDT`."""
+    level = "pending" if alert["severity"] == "ok" else alert["severity"].upper()
+    return f"{level} {alert['account']} · {named(alert)}"
 
 
 def plain(words: str) -> str:
@@ -225,29 +240,6 @@ def _parts(message: Message) -> tuple[str, str, str]:
     return message.account, rule, subject
 
 
-SHORTEST = 4
-"""Signs of a ref at least."""
-
-
-def digest(message_id: str) -> str:
-    """Sixteen signs that stand for a message: a ref is their beginning."""
-    return hashlib.blake2b(message_id.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-
-
-def refs(ids: Iterable[str]) -> dict[str, str]:
-    """A name for each message that is quickly typed: as many signs as tell all of them apart."""
-    digests = {message_id: digest(message_id) for message_id in ids}
-    lengths = range(SHORTEST, 17)
-    n = next((n for n in lengths if len({d[:n] for d in digests.values()}) == len(digests)), lengths[-1])
-    return {message_id: found[:n] for message_id, found in digests.items()}
-
-
-def by_ref(word: str, ids: Iterable[str]) -> list[str]:
-    """Those that it may be the name of."""
-    begin = word.lower()
-    return [name for name in dict.fromkeys(ids) if len(begin) >= SHORTEST and digest(name).startswith(begin)]
-
-
 def standing(row: dict[str, Any], at: float) -> str:
     """What has become of a message, in words: `failing (3 tries, next in 12 s): HTTP 500`."""
     why = f": {row['error']}" if row["error"] else ""
@@ -337,13 +329,10 @@ def until(at: float, now: float) -> str:
 
 def quieten(db: Path, change: Callable[[Quiet], Quiet]) -> None:
     """Change what nobody wants to be told; what is over by now is dropped."""
-    from riskbot.store import StoreError  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store.hand import hush  # noqa: PLC0415 - see cli/__init__.py
 
-    try:
+    with trouble_told():
         hush(db, lambda quiet: change(quiet.at(now())))
-    except StoreError as error:
-        fail(str(error), 1)
 
 
 def taken_up(pid: int) -> str:

@@ -14,13 +14,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems
+from riskbot.health import Health, Problems, about_watch
 from riskbot.model import Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
@@ -33,7 +34,8 @@ from riskbot.service.judge import Judge
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
-from riskbot.service.watch import Watch, about_watch
+from riskbot.service.vitals import Vitals
+from riskbot.service.watch import Watch
 from riskbot.settings import SELF
 from riskbot.source import Source
 from riskbot.store import Message
@@ -102,6 +104,8 @@ class Service:
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
         )
         self._journal = Journal(self.watches, store, self.clock)
+        loops = {"the self-watch": self._self_watch.pulse}
+        self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.
@@ -269,15 +273,20 @@ class Service:
     def _start(self, name: object, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work, name=str(name))
         self._tasks[name] = task
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(self._over, name))
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _over(self, name: object, task: asyncio.Task[Any]) -> None:
         """The wish to stop ends all; so does a loop that failed."""
-        if task.cancelled() or self._ended.done():
+        if self._tasks.get(name) is task:  # a pacer may have a successor by now
+            del self._tasks[name]
+        if task.cancelled():
             return
-        if error := task.exception():
+        error = task.exception()  # is asked for always, or asyncio complains that nobody did
+        if self._ended.done():
+            return
+        if error:
             self._ended.set_exception(error)
-        elif task is self._tasks.get("stop"):
+        elif name == "stop":
             self._ended.set_result(None)
 
     def _cancel(self, name: object) -> None:

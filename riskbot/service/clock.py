@@ -86,6 +86,23 @@ class Clock:
         await asyncio.sleep(seconds / self.speed)
 
 
+class Pulse:
+    """Shows that a loop moves. patience: within so many of the clock's seconds it does, if all is well."""
+
+    def __init__(self, clock: Clock, patience: float) -> None:
+        self._clock, self._patience = clock, patience
+        self.beat()
+
+    def beat(self) -> None:
+        """It has moved."""
+        self._at = self._clock.now() - self._clock.jumped
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds since it moved, if that is too long ago; else 0. That the machine's clock was set counts for none."""
+        still = now - self._clock.jumped - self._at
+        return still if still > self._patience else 0.0
+
+
 async def steady(
     turn: Callable[[], Awaitable[None]], name: str, clock: Clock, done: Callable[[], bool] = lambda: False
 ) -> None:

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from riskbot import delivery
 from riskbot.delivery import Receiver
-from riskbot.health import REFUSAL, Problem, Problems
+from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
-from riskbot.service.clock import Clock, steady
+from riskbot.service.clock import Clock, Pulse, steady
 from riskbot.store import Message, Store
 
 log = logging.getLogger("riskbot")
@@ -27,6 +27,8 @@ BROKEN_EVERY, BROKEN_EVERY_URGENT = 300.0, 60.0
 LONGEST_WAIT, LONGEST_WAIT_URGENT = 300.0, 60.0
 """A receiver that asks for patience is given so many seconds at the most: a wrong number must not silence a night."""
 LOOK_EVERY = 10.0
+STILL = 30.0
+"""Real seconds after which it should have moved: a send within its deadline, and what a slow disk may take."""
 REFUSED_EVERY, REFUSED_TRIES = 60.0, 10
 """A message that is refused is tried again so often before it is given up: perhaps the service was at fault."""
 REFUSED_TOLD = 600.0
@@ -37,11 +39,6 @@ GROUP = 10
 """Messages that are sent as one at the most."""
 CLOSING_DIES = 86400.0
 """Seconds after which nobody needs to be told any more that something is over."""
-
-
-def about_refusal(name: str) -> str:
-    """The subject of riskbot's own alert that a receiver does not take a message."""
-    return f"{REFUSAL}{name}"
 
 
 class Budget:
@@ -129,6 +126,10 @@ class Courier:
         self.address: object = None
         """Where it is reached, for whoever has to know whether that has changed."""
         self.idle = True
+        self.hired = False
+        """Has it what it sends with?"""
+        self.pulse = Pulse(clock, STILL * clock.speed)
+        """Moves with every turn, and before and after every send."""
         self._settings, self._making = receiver, notifier
         self._store, self._clock, self._problems, self._danger = store, clock, problems, danger
         self._wake = asyncio.Event()
@@ -167,6 +168,7 @@ class Courier:
     async def run(self) -> None:
         """Until cancelled or retired."""
         notifier = await self._making
+        self.hired = True
         name = f"courier of {self.receiver}"
         try:
             await steady(lambda: self._turn(notifier), name, self._clock, lambda: self._retired)
@@ -175,6 +177,7 @@ class Courier:
 
     async def _turn(self, notifier: Notifier) -> None:
         self._wake.clear()
+        self.pulse.beat()
         if not await self._next(notifier):
             await self._rest()
 
@@ -260,6 +263,7 @@ class Courier:
     async def _send(self, notifier: Notifier, messages: Sequence[Message], *, plain: bool) -> Verdict:
         now = self._clock.now()
         self._budget.spend(now)
+        self.pulse.beat()
         texts = [Text(*delivery.final_text(m, now), delivery.loudness(m), plain) for m in messages]
         text = texts[0] if len(texts) == 1 else together(texts, messages[0].account)
         try:
@@ -269,6 +273,8 @@ class Courier:
             return Verdict(Outcome.AMBIGUOUS, f"no answer within {SEND_DEADLINE:.0f} s")
         except Exception as error:  # noqa: BLE001 - a plugin's notifier may raise anything; the message must not be lost
             return Verdict(Outcome.RETRY, f"the notifier failed: {type(error).__name__}")
+        finally:
+            self.pulse.beat()
 
     async def _told(self, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -137,7 +137,8 @@ class Judge:
         """Tell others what was never sent and is over: nothing else would tell them."""
         blank = replace(message, due_at=now, tries=0, maybe_sent=False, error="", attempts=())
         copies = [replace(blank, id=f"{message.id}@{name}", receiver=name) for name in receivers]
-        await self._commit(Plan(self.alerts, tuple(copies)), ())
+        if copies:
+            await self._commit(Plan(self.alerts, tuple(copies)), ())
 
     async def note(self, **facts: Any) -> None:
         """Remember facts that are no alerts."""

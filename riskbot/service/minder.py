@@ -8,7 +8,7 @@ from math import inf
 from typing import TypeGuard
 
 from riskbot import text
-from riskbot.health import PLUGIN, Problem, Problems
+from riskbot.health import Problem, Problems, about_plugin
 from riskbot.model import Event, View
 from riskbot.plugins import Hook, Plugins
 from riskbot.plugins.blame import raised
@@ -42,9 +42,9 @@ class Minder:
         gone = set(self._plugins.names()) - set(plugins.names())
         self._plugins, self._rests, self._failed_at = plugins, {}, {}
         for name in gone:
-            self._problems.forget(PLUGIN + name)
+            self._problems.forget(about_plugin(name))
         for name in plugins.names():
-            self._problems.clear(PLUGIN + name)
+            self._problems.clear(about_plugin(name))
         for trouble in plugins.troubles:
             self._fail(trouble.plugin, str(trouble))
 
@@ -53,7 +53,7 @@ class Minder:
         for name in [name for name, at in self._failed_at.items() if now - at > WELL_AFTER]:
             del self._failed_at[name]
             if name not in {trouble.plugin for trouble in self._plugins.troubles}:
-                self._problems.clear(PLUGIN + name)
+                self._problems.clear(about_plugin(name))
 
     # The calls.
 
@@ -147,9 +147,9 @@ class Minder:
         self._fail(plugin, why)
 
     def _fail(self, plugin: str, why: str) -> None:
-        if PLUGIN + plugin not in self._problems:
+        if about_plugin(plugin) not in self._problems:
             log.error("plugin %s: %s", plugin, why)
-        self._problems.fail(PLUGIN + plugin, Problem(self._clock.now(), why, 0.0, inf))
+        self._problems.fail(about_plugin(plugin), Problem(self._clock.now(), why, 0.0, inf))
 
 
 def _are_words(given: object) -> TypeGuard[tuple[str, list[str]]]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from riskbot import text
 from riskbot.delivery import Receiver
-from riskbot.health import Health, Problem, Problems
+from riskbot.health import CLOCK, STORE, WATCH, Health, Problem, Problems
 from riskbot.history import History
 from riskbot.model import View
-from riskbot.service.clock import Clock, steady
+from riskbot.service.clock import Clock, Pulse, steady
 from riskbot.service.hush import Hush
 from riskbot.service.judge import Judge
 from riskbot.settings import SELF
@@ -19,6 +19,8 @@ from riskbot.store.surviving import SurvivingStore
 
 STOOD_STILL = 15.0
 """Seconds between two looks, of a loop that looks every second, that are worth telling."""
+STILL = 30.0
+"""Real seconds after which a look should have ended, whatever a slow disk may take."""
 TOLD_FOR = 600.0
 """What happened at one moment is shown for so many seconds."""
 NEVER = float("inf")
@@ -26,8 +28,6 @@ NEVER = float("inf")
 
 class SelfWatch:
     """riskbot's own alerts: the same machine, fed with what fails in riskbot itself."""
-
-    STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class SelfWatch:
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
         self._hush = hush or Hush(store)
         self._looked = 0.0
+        self.pulse = Pulse(clock, STILL * clock.speed)
+        """Moves with every look."""
         self._steps, self._jumped = clock.steps, clock.jumped
 
     async def run(self) -> None:
@@ -63,15 +65,16 @@ class SelfWatch:
         except Fenced:
             async with self._judge.lock:
                 await self._judge.load(self._clock.now())
+        self.pulse.beat()
 
     async def tick(self) -> None:
         """One look at riskbot itself."""
         now = self._clock.now()
         await self._hush.look()
         if self._store.failing:
-            self._problems.fail(self.STORE, Problem(now, self._store.failing, 0.0, 0.0))
+            self._problems.fail(STORE, Problem(now, self._store.failing, 0.0, 0.0))
         else:
-            self._problems.clear(self.STORE)
+            self._problems.clear(STORE)
         self._mind_time(now)
         self._look(now)
         async with self._judge.lock:
@@ -96,12 +99,12 @@ class SelfWatch:
             self._steps = self._clock.steps
             way = "ahead" if step.seconds > 0 else "back"
             why = f"the machine's clock was set {way} by {text.span(abs(step.seconds))} at {text.clock(step.at)}"
-            self._problems.happened(self.CLOCK, Problem(now, why, 0.0, NEVER))
+            self._problems.happened(CLOCK, Problem(now, why, 0.0, NEVER))
         elif self._looked and now - self._looked > STOOD_STILL:
             why = f"nothing was watched for {text.span(now - self._looked)}, until {text.clock(now)}"
-            self._problems.happened(self.WATCH, Problem(now, why, 0.0, 0.0 if self._exposed() else NEVER))
+            self._problems.happened(WATCH, Problem(now, why, 0.0, 0.0 if self._exposed() else NEVER))
         self._looked = now
-        for part in (self.CLOCK, self.WATCH):
+        for part in (CLOCK, WATCH):
             problem = self._problems.of(part)
             if problem is None or now - problem.since > TOLD_FOR:
                 self._problems.clear(part)

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from riskbot.delivery import Receiver
-from riskbot.health import Problem, Problems
+from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock
+from riskbot.service.clock import Clock, Pulse
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observation, Observer
 from riskbot.service.sight import Sight
@@ -30,6 +30,8 @@ INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
 SLOW_EVERY = 30.0
+STILL = 30.0
+"""Real seconds after which a turn should have ended: its deadline, and twice what a slow disk may take."""
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
 
 
@@ -50,6 +52,8 @@ class Watch:
         self.missed = 0
         """Beats without a poll, since the one before had not ended."""
         self.polls = 0
+        self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
+        """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
         self.observer = Observer(judge, ask)
         self.sight = Sight(poll_every)
@@ -96,6 +100,12 @@ class Watch:
         """Its alerts as last committed."""
         return self._judge.alerts
 
+    @property
+    def why(self) -> str:
+        """Why nothing was seen at the last poll; "": it was."""
+        failures = self.sight.failures
+        return failures[-1].why if failures else ""
+
     async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
         """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen."""
         await self._guarded(partial(self._use, rules, receivers, store))
@@ -116,10 +126,12 @@ class Watch:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
         await self._guarded(self._turn)
         self.polls += 1
+        self.pulse.beat()
 
     async def wait(self) -> None:
         """A turn without asking: blindness grows by the second, also while polls are far between. Never raises."""
         await self._guarded(self._stay_blind)
+        self.pulse.beat()
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
         self._mind_the_clock()
@@ -266,8 +278,3 @@ class Watch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
-
-
-def about_watch(account: str) -> str:
-    """The subject of riskbot's own alert that it stumbles over an account."""
-    return f"watching {account}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
-from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings
+from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings, texts
 from riskbot.snapshot import field_paths
 from riskbot.text import span
 
@@ -88,18 +88,10 @@ def _without_values(message: str, value: Any, known: Collection[str]) -> str:
     """A rule's own words, without what stood in the file, unless that is (nearly) a word that is known."""
     if "did you mean" in message:
         return message
-    for word in _words(value):
+    for word in texts(value):
         if len(word) >= 6 and word not in known:
             message = message.replace(word, "…")
     return message
-
-
-def _words(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _words(item)
 
 
 def _explain_word(detail: ErrorDetails, key: str) -> str:

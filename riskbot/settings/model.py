@@ -160,3 +160,12 @@ def named(document: dict[str, Any], section: str) -> dict[str, Any]:
     """The tables of `[section.NAME]`."""
     items = document.get(section)
     return items if isinstance(items, dict) else {}
+
+
+def texts(value: object) -> Iterator[str]:
+    """All texts in a value of a document, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)

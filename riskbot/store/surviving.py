@@ -217,6 +217,10 @@ class SurvivingStore:
         chosen = [row for row in rows.values() if row[0] in states]
         return sorted(chosen, key=lambda row: row[1].at, reverse=True)
 
+    def unsent(self) -> list[Message]:
+        """All that waits to be sent, as memory has it: without a look at the primary."""
+        return [row.message for row in self._mirror.rows.all_standing() if row.state in WAITING]
+
     async def history(self, since: float) -> list[Event]:
         """Events since then, oldest first, from wherever they are known."""
         theirs = await self._read(lambda store: store.history(since)) or []

@@ -1,0 +1,85 @@
+"""Whether riskbot can be relied on at the moment: judged by what was really done, not by a timer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from riskbot.model import Severity
+from riskbot.service.clock import Clock, Pulse
+from riskbot.service.courier import Courier
+from riskbot.service.watch import Watch
+from riskbot.store import Message
+from riskbot.store.surviving import SurvivingStore
+from riskbot.text import span
+
+FRESH = 15.0
+"""Seconds, or three polls: an account whose last good answer is older is not watched at the moment."""
+UNSENT = 60.0
+"""Seconds after which a critical message must have been sent."""
+
+
+class Vitals:
+    """What keeps riskbot from being relied on. Looking costs nothing: no I/O, nothing waits.
+
+    loops: those that must move besides the polls and the couriers, by the name that people are told.
+    """
+
+    def __init__(
+        self,
+        watches: Mapping[str, Watch],
+        couriers: Mapping[str, Courier],
+        store: SurvivingStore,
+        clock: Clock,
+        loops: Mapping[str, Pulse],
+    ) -> None:
+        self._watches, self._couriers, self._store = watches, couriers, store
+        self._clock, self._loops = clock, loops
+
+    def ready(self) -> bool:
+        """Was every account polled at least once, and has every courier what it sends with?"""
+        polled = bool(self._watches) and all(watch.polls for watch in self._watches.values())
+        return polled and all(courier.hired for courier in self._couriers.values())
+
+    def reasons(self, now: float) -> list[str]:
+        """Why riskbot can't be relied on at the moment, for people; empty: it can."""
+        return [*self._blind(now), *self._unsent(now), *self._store_fails(), *self.stuck(now)]
+
+    def stuck(self, now: float) -> list[str]:
+        """Which polls, couriers or loops have not moved although they should have, for people."""
+        return [
+            f"{name} stood still for {span(still)}" for name, pulse in self._pulses() if (still := pulse.stuck_for(now))
+        ]
+
+    def _pulses(self) -> Iterator[tuple[str, Pulse]]:
+        yield from ((f"the watch of {name}", watch.pulse) for name, watch in self._watches.items())
+        yield from ((f"the courier of {name}", courier.pulse) for name, courier in self._couriers.items())
+        yield from self._loops.items()
+
+    def _blind(self, now: float) -> Iterator[str]:
+        for name, watch in self._watches.items():
+            why = f": {watch.why}" if watch.why else ""
+            if not watch.sight.ever_seen:
+                yield f"{name}: never seen{why}"
+            elif now - watch.sight.seen > max(FRESH * self._clock.speed, 3 * watch.poll_every):
+                yield f"{name}: not seen for {span(now - watch.sight.seen)}{why}"
+
+    def _unsent(self, now: float) -> Iterator[str]:
+        """Of each receiver the message that waits longest."""
+        waiting: dict[str, Message] = {}
+        for message in self._store.unsent():
+            first = waiting.get(message.receiver, message)
+            if message.urgency >= Severity.CRITICAL:
+                waiting[message.receiver] = min(message, first, key=_asked_at)
+        for receiver, message in waiting.items():
+            if (age := now - _asked_at(message)) > UNSENT * self._clock.speed:
+                why = f": {message.error}" if message.error else ""
+                yield f"{receiver}: a {message.urgency.label} message is unsent for {span(age)}{why}"
+
+    def _store_fails(self) -> Iterator[str]:
+        if self._store.failing is not None:
+            yield f"the store is failing: {self._store.failing}"
+
+
+def _asked_at(message: Message) -> float:
+    """When there was first something to tell that was not told yet."""
+    return min((message.at, *(step.at for step in message.covers)))
