@@ -14,7 +14,7 @@ from msgspec import Struct
 from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, Event, Observation, View
 from riskbot.recording import Batch
-from riskbot.rules import Measured, Rule, measure
+from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
@@ -127,9 +127,8 @@ class Player:
 
     async def save(self, at: float) -> None:
         """The past is written down: a restart takes up its windows from there."""
-        longest = max((want.over for rule in self.judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
         await self.store.record(self.observer.drained(at, self.sight.seen))
-        await self.store.prune(at - longest)
+        await self.store.prune(at - longest_window(self.judge.rules))
 
     async def play(self, entry: Entry) -> None:
         """What happened next."""

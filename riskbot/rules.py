@@ -704,6 +704,11 @@ class _Moved:
         return self.rows or before.column(key) != now.column(key)
 
 
+def longest_window(rules: Iterable[Rule]) -> float:
+    """Seconds of the past that the longest window of these rules needs."""
+    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+
+
 def iterate(balances: dict[str, snapshot.Balance], key: str) -> Iterator[tuple[str, Decimal]]:
     """(currency, value) of one field in every row."""
     read = snapshot.Balance.field(key).__get__
