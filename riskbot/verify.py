@@ -7,17 +7,20 @@ may say something else here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from riskbot import rulebook
 from riskbot.history import Point
 from riskbot.model import Alerts, Event
 from riskbot.playback import at_once
 from riskbot.recording import (
     Adopted,
     Again,
+    Batch,
     Checkpoint,
     Drained,
     Entry,
@@ -25,6 +28,7 @@ from riskbot.recording import (
     Shifted,
     Started,
     Taken,
+    decode,
     moment_of,
     points_only,
 )
@@ -32,7 +36,7 @@ from riskbot.rules import Rule, longest_window
 from riskbot.service.journal import KEEP_PAST, PRUNE_EVERY
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
-from riskbot.store import State
+from riskbot.store import State, archive
 from riskbot.store.memory import MemoryStore
 
 
@@ -70,13 +74,44 @@ Rules = Callable[[str], Sequence[Rule]]
 """The rules of a configuration, by its hash."""
 
 
+def verify_stored(
+    path: Path, account: str, kinds: Mapping[str, type[Rule]], advance: Callable[[int], None] = lambda _: None
+) -> Verdict:
+    """Judge all again that a database has of an account; it may be in use. Raises StoreError, BadRecording.
+
+    kinds: those of the rules. advance: told after each segment how many looks it had. Raises ValueError for rules that
+    can't be validated any more.
+    """
+    segments = archive.segments(path, account)
+    if not segments:
+        return Verdict(0, 0, ())
+    books = {name: rulebook.read(kept.bundle) for name, kept in archive.kept(path).items()}
+
+    def rules(bundle: str) -> list[Rule]:
+        if bundle not in books:
+            raise ValueError(f"the configuration {bundle} is not remembered any more")
+        return books[bundle].rules_of(account, kinds)
+
+    def batches() -> Iterator[Batch]:
+        for segment in segments:
+            yield from archive.batches(path, [segment])
+            advance(segment.looks)
+
+    def events() -> Iterator[Event]:  # asked for last: meanwhile there may be more of them
+        yield from archive.events(path, account, first)
+
+    first = min(segment.first for segment in segments)
+    before = archive.points(path, account, first - KEEP_PAST, first)
+    return verify(account, decode(batches()), rules, events(), before)
+
+
 def verify(
     account: str, entries: Iterable[Entry], rules: Rules, events: Iterable[Event], before: Iterable[Point] = ()
 ) -> Verdict:
     """Judge an account's entries again. Raises what `rules` raises.
 
-    events: those that were committed; what lies outside the time of the entries is left out. before: points of its past
-    from before the first entry.
+    events: those that were committed, asked for at the end; what lies outside the time of the entries is left out.
+    before: points of its past from before the first entry.
     """
     rerun = Rerun(account, rules, before)
     began = None

@@ -35,10 +35,10 @@ def kept(path: Path) -> dict[str, Kept]:
         return {kept.hash: kept for kept in recording.bundles(db)}
 
 
-def events(path: Path, account: str, since: float, until: float) -> list[Event]:
-    """An account's alerts in that time, oldest first. Raises StoreError."""
+def events(path: Path, account: str, since: float) -> list[Event]:
+    """An account's events since then, oldest first. Raises StoreError."""
     with visit(path, writing=False) as db:
-        return [event for event in past.history(db, since) if event.account == account and event.at <= until]
+        return [event for event in past.history(db, since) if event.account == account]
 
 
 def points(path: Path, account: str, since: float, until: float) -> list[Point]:
