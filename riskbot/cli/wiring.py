@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from riskbot.builtin.apprise import AppriseNotifier, BadUrl
 from riskbot.builtin.okx import HOSTS, Credentials, Exchange, OkxSource
@@ -12,8 +14,8 @@ from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.service import Bundle, strangers
-from riskbot.service.journal import Retention
-from riskbot.settings import OKX, AccountSettings, Config, ReceiverSettings
+from riskbot.service.bulletins import Daily
+from riskbot.settings import OKX, AccountSettings, Config, DailySettings, ReceiverSettings
 from riskbot.source import Source
 from riskbot.store import Unavailable
 from riskbot.store.sqlite import SqliteStore
@@ -35,8 +37,28 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
             notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
         ),
         found,
-        Retention(config.store.journal_days * 86400.0, config.store.journal_mb * 10**6),
+        config.heartbeat,
+        exchange.offsets,
+        config.store,
+        _told(config.start.receivers, settings),
+        daily(config.daily, settings),
+        config.web,
     )
+
+
+def daily(chosen: DailySettings | None, receivers: Mapping[str, ReceiverSettings]) -> Daily | None:
+    """Who hears once a day how all is, and when."""
+    if chosen is None:
+        return None
+    return Daily(chosen.at, ZoneInfo(chosen.timezone) if chosen.timezone else None, _told(chosen.receivers, receivers))
+
+
+def _told(chosen: tuple[str, ...] | None, receivers: Mapping[str, ReceiverSettings]) -> tuple[str, ...]:
+    """Those that were chosen; else those that are told of the mildest."""
+    if chosen is not None:
+        return chosen
+    mildest = min(settings.severity for settings in receivers.values())
+    return tuple(name for name, settings in receivers.items() if settings.severity == mildest)
 
 
 def source(account: AccountSettings, exchange: Exchange, found: Plugins) -> Source:

@@ -18,6 +18,7 @@ from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.service.clock import Clock, Pulse, steady
 from riskbot.service.logbook import Edge
+from riskbot.service.tally import Tally
 from riskbot.store import Message, Store
 
 log = logging.getLogger("riskbot")
@@ -131,6 +132,10 @@ class Courier:
         """Has it what it sends with?"""
         self.pulse = Pulse(clock, STILL * clock.speed)
         """Moves with every turn, and before and after every send."""
+        self.tries: Counter[Outcome] = Counter()
+        """What became of each try to send."""
+        self.took = Tally(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
+        """How long messages took, from when there was first something to tell."""
         self._settings, self._making = receiver, notifier
         self._store, self._clock, self._problems, self._danger = store, clock, problems, danger
         self._wake = asyncio.Event()
@@ -254,6 +259,7 @@ class Courier:
         verdict = await self._send(notifier, messages, plain=False)
         if verdict.outcome is Outcome.PERMANENT:  # perhaps only the markup is refused
             verdict = await self._send(notifier, messages, plain=True)
+        self.tries[verdict.outcome] += 1
         if verdict.outcome is Outcome.SENT:
             await self._told(messages)
         elif verdict.outcome is not Outcome.PERMANENT:
@@ -281,7 +287,9 @@ class Courier:
 
     async def _told(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            await self._store.ack(message, self._clock.now())
+            now = self._clock.now()
+            await self._store.ack(message, now)
+            self.took.add(now - message.since)
             self._alone.pop(message.alert, None)
             self._refusals.pop(message.id, None)
             log.info("told %s: %s", self.receiver, message.title, extra={"account": message.account})

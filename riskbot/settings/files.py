@@ -105,6 +105,11 @@ class Sources:
                 return next((s for s in self.all if name in named(s.document, "receivers")), self.main), loc
         return self.main, loc
 
+    def where(self, loc: tuple[str | int, ...]) -> str:
+        """The file and line of a place of the one document: `rules.d/debt.toml:7`."""
+        source, own = self.place(loc)
+        return located(source.path, source.text, [Loc(own, "")])[0].where
+
     def note(self, found: Iterable[Loc]) -> None:
         """These are places of the one document."""
         for problem in found:

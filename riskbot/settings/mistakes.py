@@ -11,7 +11,19 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
-from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings, texts
+from riskbot.settings.model import (
+    AccountSettings,
+    DailySettings,
+    File,
+    HeartbeatSettings,
+    Loc,
+    Problem,
+    ReceiverSettings,
+    StartSettings,
+    StoreSettings,
+    WebSettings,
+    texts,
+)
 from riskbot.snapshot import field_paths
 from riskbot.text import span
 
@@ -33,7 +45,16 @@ SYNTAX = (
 )
 """How tomllib begins to say it, and how a trader understands it."""
 
-HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+HEADERS = {
+    "accounts": "[[accounts]]",
+    "rules": "[[rules]]",
+    "receivers": "[receivers.NAME]",
+    "store": "[store]",
+    "web": "[web]",
+    "heartbeat": "[heartbeat]",
+    "start": "[start]",
+    "daily": "[daily]",
+}
 """How the sections of a file are written."""
 
 _SHAPES = ("tuple_type", "dict_type", "model_type")
@@ -61,7 +82,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
+    if model is File and kind in _SHAPES and _is_table(loc):
         return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
     if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
         return f"{key}: belongs at the top of the file, above the first [section]"
@@ -74,6 +95,12 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return _explain_word(detail, key)
     message = _plain(detail, section, key)
     return f"{key}: {message}" if loc else message
+
+
+def _is_table(loc: tuple[str | int, ...]) -> bool:
+    """Is it a section of a file, or one of many such?"""
+    section = str(loc[0])
+    return len(loc) <= (1 if HEADERS.get(section) == f"[{section}]" else 2) and section in HEADERS
 
 
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
@@ -124,6 +151,10 @@ def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMod
         "accounts": AccountSettings,
         "receivers": ReceiverSettings,
         "store": StoreSettings,
+        "web": WebSettings,
+        "heartbeat": HeartbeatSettings,
+        "start": StartSettings,
+        "daily": DailySettings,
     }
     return sections.get(str(loc[0]), model) if model is File and loc else model
 
