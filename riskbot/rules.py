@@ -209,7 +209,8 @@ class Ladder(Struct, frozen=True):
     """The tiers of a rule, mildest first, and their timers. `engine.py` has the machine.
 
     met(value, enter), passed(value, exit): the comparisons. hold: `for`, keep: `keep_firing_for`, seconds.
-    flap: when it flaps. mark: another one for every rule that judges otherwise.
+    flap: when it flaps. mark: another one for every rule that judges otherwise. plain: what it compares is an amount,
+    not a severity already.
     """
 
     rungs: tuple[Rung, ...]
@@ -219,6 +220,7 @@ class Ladder(Struct, frozen=True):
     keep: float = 30.0
     flap: Flap = Flap()
     mark: str = ""
+    plain: bool = True
 
     def lower(self, severity: Severity) -> Severity:
         """The next milder tier of this ladder, or OK."""
@@ -436,7 +438,8 @@ class Rule(BaseModel):
     def ladder_of_severities(self, tiers: Iterable[TierName] = get_args(TierName)) -> Ladder:
         """A ladder for readings that are a severity already: 0 for well, 1 info, 2 warning, 3 critical, 4 emergency."""
         severities = sorted(Severity[name.upper()] for name in tiers)
-        return self.ladder_of({s.label: Decimal(s) for s in severities}, "above", step=Decimal(1))  # type: ignore[misc] # labels are TierNames
+        found = self.ladder_of({s.label: Decimal(s) for s in severities}, "above", step=Decimal(1))  # type: ignore[misc] # labels are TierNames
+        return replace(found, plain=False)
 
     def watches(self, account: str) -> bool:
         """Is this rule on, and about that account?"""
@@ -719,6 +722,11 @@ class _Moved:
             return before.said(path) != now.said(path)
         key = path[8:]
         return self.rows or before.column(key) != now.column(key)
+
+
+def longest_window(rules: Iterable[Rule]) -> float:
+    """Seconds of the past that the longest window of these rules needs."""
+    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
 
 
 def iterate(balances: dict[str, snapshot.Balance], key: str) -> Iterator[tuple[str, Decimal]]:

@@ -70,7 +70,7 @@ def large(used: int, max_mb: int, before: Severity) -> Finding:
     """Is the database as small as it should be?"""
     if used <= max_mb * MB / (ENOUGH if before else 1.0):
         return FINE
-    why = f"{megabytes(used)}, and max_mb in [store] is {max_mb}: rules with shorter windows need less, or raise it"
+    why = f"{megabytes(used)}, and max_mb in [store] is {max_mb}: lower journal_mb, shorten windows, or raise it"
     return Finding(Severity.WARNING, why)
 
 
