@@ -11,12 +11,13 @@ that failed. From an error until the next line the account can't be seen; after 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median_low
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -32,6 +33,7 @@ _FIRST, _LAST = 10**11, 10**14
 """Milliseconds: anything less is seconds, or no moment at all."""
 _GZIP = b"\x1f\x8b"
 _SAMPLE = 30
+_BUFFER = 2**20
 
 
 class BadInput(ValueError):  # noqa: N818 - said as what it is
@@ -66,10 +68,14 @@ class Replies:
         """What stands in it, in bounded memory."""
         with self._path.open("rb") as file:
             packed = file.peek(2)[:2] == _GZIP
-            lines = _lines(gzip.GzipFile(fileobj=file) if packed else file, self.name, skip)
+            lines = _lines(_unpacked(file) if packed else file, self.name, skip)
             for entry in entries(lines, self.name, skip):
                 self._read = file.tell()
                 yield entry
+
+
+def _unpacked(file: BinaryIO) -> BinaryIO:
+    return io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER)
 
 
 def _lines(file: Any, name: str, skip: Skip) -> Iterator[bytes]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
+from decimal import Decimal
+from operator import gt, lt
 
 from msgspec import Struct, field
 
 from riskbot.model import Alerts, Event, Reading, Severity, View
 from riskbot.playback import ASKED_WITHIN
 from riskbot.rules import Measured, Rule, measure
+from riskbot.snapshot import ZERO
 from riskbot.store import Message
 
 DAY = 86400.0
+ONE = Decimal(1)
 
 
 class Episode(Struct):
@@ -74,6 +78,8 @@ class Tally:
         self.holes = 0.0
         self.first = self.last = since
         self.since, self._gap = since, gap
+        upwards = {name: rule._ladder.met(ONE, ZERO) for name, rule in self.rules.items()}  # noqa: SLF001 - compiled at load
+        self._worse = {name: gt if up else lt for name, up in upwards.items()}
         self._open: dict[str, Episode] = {}
         self._alerts = Alerts()
         self._flapping: set[tuple[str, str]] = set()
@@ -105,11 +111,11 @@ class Tally:
         return answer
 
     def _note(self, rule: Rule, readings: Iterable[Reading], now: float) -> None:
-        met, nearest = rule._ladder.met, self.nearest.get(rule.name)  # noqa: SLF001 - compiled at load, for us
+        nearest, worse = self.nearest.get(rule.name), self._worse[rule.name]
         best = None if nearest is None else nearest.reading.value
         for reading in readings:
             value = reading.value
-            if value.is_finite() and (best is None or (met(value, best) and value != best)):
+            if value.is_finite() and (best is None or worse(value, best)):
                 best = value
                 self.nearest[rule.name] = Approach(reading, now)
 

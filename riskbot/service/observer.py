@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from riskbot.asker import Asker
 from riskbot.delivery import Receiver
 from riskbot.history import History
 from riskbot.model import AccountInfo, Outage, View
-from riskbot.rules import Asker, Measured, Rule, measure
+from riskbot.rules import Measured, Rule, measure
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
 from riskbot.store import Store
