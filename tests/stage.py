@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,14 +215,15 @@ UP = "INFO watching "
 class Program:
     """The built program, `riskbot run`, in a process of its own.
 
-    prelude: Python that runs before it, in its process: what the world around it is like.
+    prelude: Python that runs before it, in its process: what the world around it is like. options: of `riskbot run`.
+    env: variables besides those of the tests.
     """
 
-    def __init__(self, rules: Path, prelude: str = "") -> None:
+    def __init__(self, rules: Path, prelude: str = "", options: Sequence[str] = (), **env: str) -> None:
         self.rules = rules
         self.db = rules.parent / "riskbot.db"
         self.log = rules.parent / "riskbot.log"
-        self.prelude = prelude
+        self.prelude, self.options, self.env = prelude, options, env
         self._before = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -232,7 +233,8 @@ class Program:
         if self.prelude:
             words = [sys.executable, "-c", f"{self.prelude}\nfrom riskbot.cli import main\nmain()"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*words, "run", "-c", str(self.rules)], stderr=log)
+            words += ["run", "-c", str(self.rules), *self.options]
+            self.process = subprocess.Popen(words, stderr=log, env=os.environ | self.env)
             STARTED.append(self.process)
 
     def signal(self, number: signal.Signals) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -251,23 +250,3 @@ def test_all_secrets_of_a_file_are_known(path: Path) -> None:
     found = common.secrets(common.load(path))
 
     assert {"key", "secret", "phrase", "token-of-bot", "tgram://123456:token-of-bot/987654"} <= set(found)
-
-
-def test_log_lines_carry_their_time_unless_the_journal_adds_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    logger = logging.getLogger("riskbot")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    try:
-        monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-        common.log_to_stderr(logging.Formatter)
-        logger.info("watching")
-        monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-        common.log_to_stderr(logging.Formatter)
-        logger.info("watching")
-    finally:
-        logger.handlers[:], logger.level, logger.propagate = before
-
-    first, second = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d .* INFO watching", first)
-    assert second == "INFO watching"

@@ -25,6 +25,7 @@ COMMANDS = {
     "plugins": "Show the plugins and what they offer; begin a new one.",
     "rules": "Show what kinds of rules there are; write one to begin with.",
     "fields": "Show the fields of OKX that rules can name.",
+    "systemd": "Print or install the unit that makes it a service.",
     "schema": "Write the JSON Schema of the rules file, for editors.",
     "replay": "Play a recording through your rules: what they would have done.",
     "demo": "Play a crash on this machine: no key, no network.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -139,17 +138,6 @@ def secrets(config: Config) -> list[str]:
 def _looks_secret(part: str) -> bool:
     """A short plain word of a path, such as `hook`, is none: it would be blotted out of every line that has it."""
     return len(part) >= 8 or not part.isalpha()
-
-
-def log_to_stderr(formatter: Callable[[str], logging.Formatter]) -> None:
-    """Log lines, without times where journald adds its own."""
-    handler = logging.StreamHandler(sys.stderr)
-    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    handler.setFormatter(formatter(f"{stamp}%(levelname)s %(message)s"))
-    logger = logging.getLogger("riskbot")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 PIPED_WIDTH = 160

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Health, Problems, about_watch
-from riskbot.model import Severity
+from riskbot.model import Event, Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
@@ -31,6 +31,7 @@ from riskbot.service.courier import Courier
 from riskbot.service.hush import Hush
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
+from riskbot.service.logbook import changed
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
 from riskbot.service.selfwatch import SelfWatch, health
@@ -158,10 +159,13 @@ class Service:
 
     def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
         receivers, store = self.bundle.receivers, self._store
-        minder = self._minder
-        return Judge(
-            account, rules, receivers, store, self._wake, self._failing, self._hush.at, minder.compose, minder.heard
-        )
+        compose = self._minder.compose
+        return Judge(account, rules, receivers, store, self._wake, self._failing, self._hush.at, compose, self._heard)
+
+    def _heard(self, event: Event) -> None:
+        """An alert has changed: for the log, and for plugins."""
+        changed(event)
+        self._minder.heard(event)
 
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
@@ -188,6 +192,10 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    def judges(self) -> list[Judge]:
+        """Of each account, and of riskbot itself."""
+        return [*(watch.judge for watch in self.watches.values()), self._self_judge]
 
     def _judge_of(self, account: str) -> Judge | None:
         if account == SELF:

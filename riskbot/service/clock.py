@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from riskbot.service.logbook import Edge
+
 log = logging.getLogger("riskbot")
 
 STEP = 2.0
@@ -108,11 +110,14 @@ async def steady(
 ) -> None:
     """Turn after turn, until done or cancelled. A mistake of riskbot in one of them is logged and ends nothing."""
     task = asyncio.current_task()
+    stumbling = Edge(log, f"the {name} stumbled", f"the {name} goes on")
     while not done():
         try:
             await turn()
-        except Exception:
-            log.exception("the %s stumbled", name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            stumbling.fails(type(error).__name__, logging.ERROR, error)
             await clock.sleep(1.0)
+        else:
+            stumbling.works(clock.now())
         if task is not None and task.cancelling():  # what was awaited kept it for itself, as `asyncio.wait_for` may
             raise asyncio.CancelledError

@@ -17,6 +17,7 @@ from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.service.clock import Clock, Pulse, steady
+from riskbot.service.logbook import Edge
 from riskbot.store import Message, Store
 
 log = logging.getLogger("riskbot")
@@ -137,6 +138,7 @@ class Courier:
         self._budget = Budget(receiver.per_minute)
         self._paused: _Pause | None = None
         self._failing = ""
+        self._undelivered = Edge(log, f"{self.receiver}: can't deliver", f"{self.receiver}: delivers again")
         self._refused_at: float | None = None
         self._refusals: Counter[str] = Counter()
         self._alone: dict[str, str] = {}
@@ -241,7 +243,8 @@ class Courier:
         if message.after or message.covers or now - message.at <= CLOSING_DIES:
             return False
         await self._store.dead(message, now, "older than a day")
-        log.warning("%s: given up, older than a day: %s", self.receiver, message.title)
+        about = {"account": message.account}
+        log.warning("%s: given up, older than a day: %s", self.receiver, message.title, extra=about)
         return True
 
     # Sending, and what becomes of it.
@@ -281,7 +284,7 @@ class Courier:
             await self._store.ack(message, self._clock.now())
             self._alone.pop(message.alert, None)
             self._refusals.pop(message.id, None)
-            log.info("told %s: %s", self.receiver, message.title)
+            log.info("told %s: %s", self.receiver, message.title, extra={"account": message.account})
         self._works()
 
     async def _later(self, messages: Sequence[Message], verdict: Verdict, began: float) -> None:
@@ -293,11 +296,10 @@ class Courier:
         maybe = verdict.outcome is Outcome.AMBIGUOUS
         for message in messages:
             await self._store.nack(message, now, due, verdict.why, maybe_sent=maybe)
+        self._undelivered.fails(verdict.why)
         self._fails(verdict.why, began, urgent=urgent, at_once=verdict.outcome is Outcome.BROKEN)
 
     def _fails(self, why: str, began: float, *, urgent: bool, at_once: bool = False) -> None:
-        if not self._failing:
-            log.warning("%s: can't deliver: %s", self.receiver, why)
         self._failing = why
         after = 0.0 if at_once else TOLD_URGENT_AFTER if urgent else TOLD_AFTER
         urgent_after = after if urgent or at_once else 10 * TOLD_AFTER
@@ -322,7 +324,8 @@ class Courier:
             self._alone.pop(message.alert, None)
             del self._refusals[message.id]
             await self._store.dead(message, now, verdict.why)
-        log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title)
+        about = {"account": message.account}
+        log.error("%s: refuses (%s): %s", self.receiver, verdict.why, message.title, extra=about)
         why = f"refused ({verdict.why}): {message.title}"
         self._problems.fail(about_refusal(self.receiver), Problem(now, why, 0.0, 0.0))
         self._refused_at = now
@@ -331,7 +334,6 @@ class Courier:
         if self._refused_at is None or self._clock.now() - self._refused_at >= REFUSED_TOLD:
             self._problems.clear(about_refusal(self.receiver))
             self._refused_at = None
-        if self._failing:
-            log.info("%s: delivers again", self.receiver)
+        self._undelivered.works(self._clock.now())
         self._failing, self._paused = "", None
         self._problems.clear(delivery.about_receiver(self.receiver))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,11 +15,9 @@ from riskbot.delivery import LOUD, NEWS, Plan, Receiver
 from riskbot.history import History
 from riskbot.model import Alerts, Event, Outage, Quiet, Silence, View
 from riskbot.rules import Measured, Rule, tell
+from riskbot.service.logbook import About
 from riskbot.snapshot import Snapshot
 from riskbot.store import Message, State, Store
-
-log = logging.getLogger("riskbot")
-
 
 Failing = Mapping[str, str]
 """Receivers that can't be reached by now, and why."""
@@ -103,9 +100,22 @@ class Judge:
             return msgspec.json.decode(state.value, type=Alerts)
         except msgspec.MsgspecError:
             aside = f"@{self.account} unreadable {now:.0f}"
-            log.error("%s: what was remembered can't be read; kept aside as %s, beginning anew", self.account, aside)  # noqa: TRY400 - known
+            About(self.account).error("what was remembered can't be read; kept aside as %s, beginning anew", aside)
             await self._store.commit(aside, 0, aside, state.value)
             return Alerts(seen=now)
+
+    def open(self, now: float) -> list[Event]:
+        """What is open, as it stands."""
+        all_of = self.alerts.alerts.items()
+        shown = {rule: {s: alert for s, alert in subjects.items() if alert.shown} for rule, subjects in all_of}
+        return delivery.ongoing(self.account, Alerts(shown), now, self._measured)
+
+    def say(self, event: Event) -> str:
+        """What it is, in a few words: the rule's own. A plugin is not asked for them: it may take long, or raise."""
+        rule = self._by_name.get(event.rule)
+        if rule is None:
+            return f"{event.rule} {event.subject}".rstrip()
+        return Rule.say(rule, event) if rule.PLUGIN else rule.say(event)
 
     async def judge(self, measured: Mapping[str, Measured], view: View, max_gap: float) -> None:
         """One tick."""

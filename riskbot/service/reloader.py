@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from riskbot.health import Problem
@@ -25,11 +25,19 @@ class Reloader:
     It hands them to the service whole.
 
     read: the valid bundle; runs in a thread, for it may take a second. Raises ConfigError: the old one stays, and
-    that is told until a good one comes. used: the `Stamps` of the files that are in use.
+    that is told until a good one comes. used: the `Stamps` of the files that are in use. around: entered while it
+    is at it.
     """
 
-    def __init__(self, path: Path, read: Callable[[], Bundle], service: Service, used: object = None) -> None:
-        self._path, self._read, self._service = path, read, service
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[], Bundle],
+        service: Service,
+        used: object = None,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._path, self._read, self._service, self._around = path, read, service, around
         self._asked = asyncio.Event()
         self._stamp = Stamps(path)
         self._used = self._looked = used or self._stamp()
@@ -52,7 +60,8 @@ class Reloader:
         if self._asked.is_set() or settled:
             self._asked.clear()
             self._used = now
-            await self.reload()
+            with self._around():
+                await self.reload()
 
     async def reload(self) -> None:
         """Validate all of it; only then use it."""

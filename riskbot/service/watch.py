@@ -16,13 +16,12 @@ from riskbot.model import AccountInfo, Alerts, Severity, View
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock, Pulse
 from riskbot.service.judge import Judge
+from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observation, Observer
 from riskbot.service.sight import Sight
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
-
-log = logging.getLogger("riskbot")
 
 TURN_DEADLINE = 15.0
 """A poll that takes longer has failed, whatever its source promised."""
@@ -32,6 +31,8 @@ INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 SLOW_EVERY = 30.0
 STILL = 30.0
 """Real seconds after which a turn should have ended: its deadline, and twice what a slow disk may take."""
+CALM = 10.0
+"""Seconds without a failure after which the log says that it is over."""
 BACK_OFF_FROM, BACK_OFF_TO, BACK_OFF_NEAR_DANGER = 2.0, 60.0, 10.0
 
 
@@ -55,12 +56,15 @@ class Watch:
         self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
         """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
+        self._log = About(judge.account)
+        self._stumbling = Edge(self._log, "the watch stumbled", "the watch goes on", calm=CALM)
+        self._blind = Edge(self._log, "can't see the account", "seen again", calm=CALM)
+        self._unlearned = Edge(self._log, "can't read the account's configuration", "its configuration was read again")
         self.observer = Observer(judge, ask)
         self.sight = Sight(poll_every)
         self._part = about_watch(judge.account)
         self._info: AccountInfo | None = None
         self._info_due = 0.0
-        self._info_why = ""
         self._stranger: SourceError | None = None
         self._resume = 0.0
         self.defects: Counter[str] = Counter()
@@ -140,12 +144,13 @@ class Watch:
                 await self._take_up_theirs()
             await turn()
         except Fenced:
-            log.error("%s: somebody else has written its state; taking up theirs", self.account)  # noqa: TRY400 - known
+            self._stumbling.fails("somebody else has written its state; taking up theirs", logging.ERROR)
             self._fenced = True
-        except Exception as error:  # a mistake of riskbot itself: told, and the watch goes on
-            log.exception("%s: the watch stumbled", self.account)
+        except Exception as error:  # noqa: BLE001 - a mistake of riskbot itself: told, and the watch goes on
+            self._stumbling.fails(type(error).__name__, logging.ERROR, error)
             self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
         else:
+            self._stumbling.works(self._clock.now())
             self._problems.clear(self._part)
 
     async def _take_up_theirs(self) -> None:
@@ -189,11 +194,9 @@ class Watch:
             info = await self._source.info()
         except SourceError as error:
             self._info_due = self._clock.now() + INFO_AGAIN
-            if error.why != self._info_why:
-                log.warning("%s: can't read the account's configuration: %s", self.account, error.why)
-            self._info_why = error.why
+            self._unlearned.fails(error.why)
             return
-        self._info_why = ""
+        self._unlearned.works(self._clock.now())
         await self._know(info)
 
     async def _know(self, info: AccountInfo) -> None:
@@ -210,7 +213,7 @@ class Watch:
             async with self._judge.lock:
                 await self._judge.note(uid=info.uid)
         if info != self._info:
-            log.info("%s: uid %s, mode %s, may %s", self.account, info.uid, info.mode, ", ".join(info.permissions))
+            self._log.info("uid %s, mode %s, may %s", info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
 
     async def _saw(self, snapshot: Snapshot) -> None:
@@ -219,8 +222,7 @@ class Watch:
         if stale := self.sight.stale(snapshot, self._judge.rules):
             await self._failed(stale)
             return
-        if failures := self.sight.failures:
-            log.info("%s: seen again; polls that failed: %d", self.account, len(failures))
+        self._blind.works(now)
         if now >= self._unknown_due:
             self._list_unknown(snapshot)
             self._unknown_due = now + INFO_EVERY
@@ -228,7 +230,7 @@ class Watch:
             self.sight.answered(now)
             await self.observer.look(self._sight(snapshot))
         if new := snapshot.defects - self.defects.keys():
-            log.warning("%s: odd fields in the reply: %s", self.account, ", ".join(sorted(new)))
+            self._log.warning("odd fields in the reply: %s", ", ".join(sorted(new)))
         self.defects.update(snapshot.defects)
 
     def _sight(self, snapshot: Snapshot | None = None) -> Observation:
@@ -242,15 +244,13 @@ class Watch:
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:
-            log.info("%s: OKX has new fields: %s", self.account, ", ".join(sorted(unknown)))
+            self._log.info("OKX has new fields: %s", ", ".join(sorted(unknown)))
             self._unknown |= unknown
 
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
         now = self._clock.now()
-        failures = self.sight.failures
-        if not failures or failures[-1].why != error.why:
-            log.warning("%s: can't see the account: %s", self.account, error.why)
+        self._blind.fails(error.why)
         self.sight.failed(error)
         self._resume = now + self._patience(error)
         await self._stay_blind()

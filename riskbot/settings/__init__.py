@@ -26,6 +26,7 @@ from riskbot.settings.model import (
     ReceiverSettings,
     StoreSettings,
 )
+from riskbot.settings.needs import Needs, needs
 
 __all__ = [
     "OKX",
@@ -33,6 +34,7 @@ __all__ = [
     "AccountSettings",
     "Config",
     "ConfigError",
+    "Needs",
     "Problem",
     "ReceiverSettings",
     "Stamps",
@@ -41,4 +43,5 @@ __all__ = [
     "find_db",
     "find_plugins",
     "load",
+    "needs",
 ]

@@ -36,7 +36,7 @@ class Secrets:
         if not isinstance(value, str):
             return value
         try:
-            return self._spoken(value) if _is_told(loc) else self._resolve(value)
+            return self._spoken(value) if is_told(loc) else self._resolve(value)
         except NoSecretError as error:
             self.problems.append(Loc(loc, str(error)))
             return "missing"
@@ -85,7 +85,8 @@ class Secrets:
         return bool(cls.VARIABLE.search(value)) or value.startswith(("file:", "credential:"))
 
 
-def _is_told(loc: tuple[str | int, ...]) -> bool:
+def is_told(loc: tuple[str | int, ...]) -> bool:
+    """Is that a place whose text receivers are told?"""
     return len(loc) > 2 and loc[0] == "rules" and loc[2] in TOLD
 
 
