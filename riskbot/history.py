@@ -46,6 +46,15 @@ class Want(Struct, frozen=True):
     side: Side | Literal["samples"]
 
 
+class Point(Struct, frozen=True):
+    """One value of the past: a field (`details.liab`) of a currency ("" for the account) from `at` on."""
+
+    field: str
+    ccy: str
+    at: float
+    value: str
+
+
 class _Window:
     """The extreme of a series within a sliding window: a monotonic queue of (held until, value)."""
 

@@ -211,6 +211,21 @@ class Outage(Struct, frozen=True):
     stale_after: float = 0.0
 
 
+class Observation(Struct, frozen=True):
+    """One look at an account: all that its rules are asked with, besides the past.
+
+    at: the moment. snapshot: a reply that came just then; None: the last one stands. outage: nothing is seen, or the
+    last reply is not true any more. info: what was known of the account by then. max_gap: the longest pause, seconds,
+    after which a fall need not be earned anew.
+    """
+
+    at: float
+    snapshot: Snapshot | None
+    outage: Outage | None
+    info: AccountInfo | None
+    max_gap: float
+
+
 class View(Struct, frozen=True):
     """All that a rule may look at. Pure: the same view gives the same readings.
 

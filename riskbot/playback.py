@@ -12,15 +12,16 @@ from typing import Any
 from msgspec import Struct
 
 from riskbot.delivery import Receiver
-from riskbot.model import AccountInfo, Event, View
+from riskbot.model import AccountInfo, Event, Observation, View
+from riskbot.recording import Batch
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.judge import Judge
-from riskbot.service.observer import Observation, Observer
+from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
 from riskbot.service.watch import BACK_OFF_TO, TURN_DEADLINE
 from riskbot.snapshot import Snapshot
 from riskbot.source import SourceError
-from riskbot.store import Message, Point
+from riskbot.store import Message
 from riskbot.store.memory import MemoryStore
 
 ASKED_WITHIN = BACK_OFF_TO + TURN_DEADLINE
@@ -127,8 +128,7 @@ class Player:
     async def save(self, at: float) -> None:
         """The past is written down: a restart takes up its windows from there."""
         longest = max((want.over for rule in self.judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
-        points = [Point(*point) for point in self.observer.history.drain()]
-        await self.store.record([(self.account, points, self.sight.seen)])
+        await self.store.record(self.observer.drained(at, self.sight.seen))
         await self.store.prune(at - longest)
 
     async def play(self, entry: Entry) -> None:
@@ -188,9 +188,10 @@ class Capture(MemoryStore):
         value: bytes,
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
         """Nothing is kept but the newest value."""
-        del events
+        del events, batches
         for message in messages:
             self._told(message)
         return await super().commit(account, rev, commit_id, value)

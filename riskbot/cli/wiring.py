@@ -12,6 +12,7 @@ from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.service import Bundle, strangers
+from riskbot.service.journal import Retention
 from riskbot.settings import OKX, AccountSettings, Config, ReceiverSettings
 from riskbot.source import Source
 from riskbot.store import Unavailable
@@ -34,6 +35,7 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
             notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
         ),
         found,
+        Retention(config.store.journal_days * 86400.0, config.store.journal_mb * 10**6),
     )
 
 

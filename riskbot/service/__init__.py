@@ -20,26 +20,29 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from riskbot import rulebook
 from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Health, Problems, about_watch
 from riskbot.model import Event, Severity
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
+from riskbot.rulebook import PluginFile, Rulebook
 from riskbot.rules import Rule
 from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
 from riskbot.service.hush import Hush
-from riskbot.service.journal import Journal
+from riskbot.service.journal import Journal, Retention
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import changed
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
+from riskbot.service.recorder import Recorder
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
 from riskbot.settings import SELF
 from riskbot.source import Source
-from riskbot.store import Message
+from riskbot.store import Kept, Message
 from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import span
@@ -67,7 +70,7 @@ class Bundle(Struct, frozen=True):
 
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them.
+    plugins: what they offer while riskbot watches, and what is wrong with them. retention: of what is recorded.
     """
 
     accounts: tuple[Account, ...]
@@ -77,6 +80,13 @@ class Bundle(Struct, frozen=True):
     source: Callable[[Account], Source]
     notifier: Callable[[str], Awaitable[Notifier]]
     plugins: Plugins = Plugins()
+    retention: Retention = Retention()
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """What is remembered of it."""
+        plugins = [PluginFile(plugin.name, plugin.file, plugin.hash) for plugin in self.plugins.plugins]
+        return rulebook.of(self.accounts, self.rules, self.receivers, plugins)
 
 
 class Service:
@@ -97,6 +107,7 @@ class Service:
         self._store, self._late = store, late
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._left: dict[str, str] = {}
+        self._hash = ""
         self._hush = Hush(store)
         self._minder = Minder(self.clock, self.problems)
         self._minder.use(bundle.plugins)
@@ -104,7 +115,7 @@ class Service:
         self._self_watch = SelfWatch(
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
         )
-        self._journal = Journal(self.watches, store, self.clock)
+        self._journal = Journal(self.watches, store, self.clock, lambda: self.bundle.retention)
         loops = {"the self-watch": self._self_watch.pulse}
         self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
 
@@ -118,6 +129,7 @@ class Service:
         await self._store.release()
         await self._hush.look()
         await self._hire(self.bundle.receivers)
+        await self._keep()
         for account in self.bundle.accounts:
             await self._open(account)
         await self._self_judge.load(self.clock.now())
@@ -139,7 +151,8 @@ class Service:
         ready = await self._made_notifiers(bundle)
         old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
         self._minder.use(bundle.plugins)
-        await self._journal.write()  # new windows are filled from there
+        await self._journal.write()
+        await self._keep()
         await self._hire(bundle.receivers)
         kept = [account.name for account in bundle.accounts if account in old.accounts]
         for name in self.watches.keys() - {*kept}:
@@ -150,17 +163,23 @@ class Service:
                 await self._open(account)
         await self._take_leave(old)
         for name in kept:
-            await self.watches[name].use(bundle.rules, bundle.receivers, self._store)
+            await self.watches[name].use(bundle.rules, bundle.receivers, self._store, self._hash)
         await self._self_watch.use(_health(bundle), bundle.receivers)
         await self._close_strangers()
         self._pace()
 
+    async def _keep(self) -> None:
+        """Remember what is watched from now on: what is recorded names it."""
+        book = self.bundle.rulebook
+        self._hash = book.hash
+        await self._store.keep(Kept(self.clock.now(), book.hash, book.text))
+
     # Accounts.
 
-    def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
+    def _judge(self, account: str, rules: Sequence[Rule], recorder: Recorder | None = None) -> Judge:
         receivers, store = self.bundle.receivers, self._store
-        compose = self._minder.compose
-        return Judge(account, rules, receivers, store, self._wake, self._failing, self._hush.at, compose, self._heard)
+        telling = (self._wake, self._failing, self._hush.at, self._minder.compose, self._heard)
+        return Judge(account, rules, receivers, store, *telling, recorder)
 
     def _heard(self, event: Event) -> None:
         """An alert has changed: for the log, and for plugins."""
@@ -169,7 +188,7 @@ class Service:
 
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
-        judge = self._judge(account.name, bundle.rules)
+        judge = self._judge(account.name, bundle.rules, Recorder(account.name, self._hash))
         watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._minder.ask)
         await watch.load(self._store)
         self.watches[account.name] = watch
@@ -179,7 +198,7 @@ class Service:
         names = {account.name for account in self.bundle.accounts} | {SELF}
         for name in await self._store.accounts():
             if name not in names and not name.startswith("@"):
-                await self._judge(name, []).load(self.clock.now())
+                await self._judge(name, [], Recorder(name, self._hash)).load(self.clock.now())
         for _, message in await self._store.outbox(WAITING):
             if message.receiver not in self.couriers:
                 await self._give_up(message)
@@ -245,7 +264,7 @@ class Service:
         receivers = (*self.bundle.receivers, *leaving.values())
         self._left = dict.fromkeys(leaving, "it is not in the rules file any more")
         for watch in self.watches.values():
-            await watch.use(self.bundle.rules, receivers, self._store)
+            await watch.use(self.bundle.rules, receivers, self._store, self._hash)
         await self._self_watch.use(_health(self.bundle), receivers)
         self._left = {}
         for message in waiting:

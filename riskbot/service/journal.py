@@ -1,24 +1,40 @@
-"""The past of watched fields, written down."""
+"""What was seen, and the past of watched fields, written down."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
 
 from riskbot.service.clock import Clock, steady
 from riskbot.service.watch import Watch
-from riskbot.store import Point
 from riskbot.store.surviving import SurvivingStore
 
 JOURNAL_EVERY = 10.0
 PRUNE_EVERY = 3600.0
 KEEP_PAST = 8 * 86400.0
+AT_ONCE = 50
+"""Accounts that one transaction writes: a commit with an alert must not wait for all of them."""
+
+
+class Retention(Struct, frozen=True):
+    """How much of the recording is kept: seconds, and bytes in all."""
+
+    age: float = KEEP_PAST
+    size: int = 1 << 29
 
 
 class Journal:
-    """Writes the past of the watched fields, heals the store, forgets what is old."""
+    """Writes what was recorded since the last time, heals the store, forgets what is old."""
 
-    def __init__(self, watches: Mapping[str, Watch], store: SurvivingStore, clock: Clock) -> None:
-        self._watches, self._store, self._clock = watches, store, clock
+    def __init__(
+        self,
+        watches: Mapping[str, Watch],
+        store: SurvivingStore,
+        clock: Clock,
+        retention: Callable[[], Retention] = Retention,
+    ) -> None:
+        self._watches, self._store, self._clock, self._retention = watches, store, clock, retention
         self._prune_due = 0.0
 
     async def run(self) -> None:
@@ -31,14 +47,19 @@ class Journal:
 
     async def write(self) -> None:
         """What came since the last time."""
-        entries = [
-            (watch.account, [Point(*point) for point in watch.history.drain()], watch.sight.seen)
-            for watch in self._watches.values()
-            if watch.sight.ever_seen
-        ]
+        watches = list(self._watches.values())
+        for i in range(0, len(watches), AT_ONCE):
+            await self._write(watches[i : i + AT_ONCE])
         now = self._clock.now()
-        await self._store.record(entries)
         await self._store.heal(now)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_EVERY
+            retention = self._retention()
             await self._store.prune(now - KEEP_PAST)
+            await self._store.trim(now - retention.age, retention.size)
+
+    async def _write(self, watches: Sequence[Watch]) -> None:
+        batches = [await watch.drained() for watch in watches]
+        await self._store.record([batch for mine in batches for batch in mine])
+        for watch, mine in zip(watches, batches, strict=True):
+            watch.judge.recorder.written(mine)

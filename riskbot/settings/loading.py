@@ -55,7 +55,9 @@ def load(
         source.found += open_secrets(source.path, source.document)
     everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
     files = tuple(source.path for source in sources.all)
-    return Config(file.accounts, file.receivers, everything, _db(path, file.store, env), tuple(sources.told()), files)
+    return Config(
+        file.accounts, file.receivers, everything, _db(path, file.store, env), tuple(sources.told()), files, file.store
+    )
 
 
 def find_db(path: Path, env: Mapping[str, str] | None = None) -> Path:

@@ -112,12 +112,15 @@ class StoreSettings(_Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
+    journal_days: int = Field(8, ge=1, le=3650, description="How long what was seen is kept, for replay.")
+    journal_mb: int = Field(512, ge=16, le=10**6, description="So many MB of it at most; the oldest goes first.")
 
 
 class Config(Struct, frozen=True):
     """A whole rules file, valid.
 
     db: the store's path, absolute. warnings: usable, but look. files: the file itself and those that it includes.
+    store: how much is kept.
     """
 
     accounts: tuple[AccountSettings, ...]
@@ -126,6 +129,7 @@ class Config(Struct, frozen=True):
     db: Path
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
+    store: StoreSettings = StoreSettings()
 
 
 class File(_Section):
