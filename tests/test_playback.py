@@ -96,9 +96,7 @@ def said(message: Message) -> Any:
 def played(lines: list[bytes]) -> list[Any]:
     heard: list[Message] = []
     player = Player("main", RULES, [Receiver("phone")], told=heard.append)
-    for i, entry in enumerate(entries(lines, "life", _raised)):
-        if not i:
-            at_once(player.start(entry.at))
+    for entry in entries(lines, "life", _raised):
         at_once(player.play(entry))
     return [said(message) for message in heard]
 
@@ -157,9 +155,9 @@ def test_a_windows_past_outlives_a_restart() -> None:
         return Reply(Snapshot({"details": [{"ccy": "BTC", "eq": "1", "eqUsd": "9", "liab": liab}]}, at))
 
     at_once(player.play(owes("100", START)))
-    at_once(player.save(START + 1))
+    at_once(player.save(START + 1, START))
     at_once(player.play(owes("101", START + 2)))
-    at_once(player.save(START + 3))
+    at_once(player.save(START + 3, START + 2))
     at_once(player.start(START + 100))
     at_once(player.play(owes("120", START + 101)))
     assert [m.title for m in heard] == ["WARNING · main · change: details.liab BTC rose 20 % in 1 h"]

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from riskbot.builtin import okx
-from riskbot.playback import Entry, Failure, Known, Reply
+from riskbot.playback import Entry, Failure, Known, Reply, moment_of
 from riskbot.rules import suggest
 from riskbot.source import SourceError
 
@@ -53,7 +53,7 @@ class Replies:
         head = self._head()
         self.knows = any(isinstance(entry, Known) for entry in head)
         """It says what the account's configuration was."""
-        self.pace = median_low([b.at - a.at for a, b in pairwise(head)] or [0.0])
+        self.pace = median_low([b - a for a, b in pairwise(map(moment_of, head))] or [0.0])
         """Seconds between its first lines, as most of them are apart; 0: there are not two."""
 
     def _head(self) -> list[Entry]:
