@@ -13,6 +13,7 @@ from riskbot.recording import Look
 from riskbot.replay.tally import Tally
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.sight import LONGEST_GAP
+from riskbot.snapshot import Snapshot
 from riskbot.store import Message
 
 _LOOKS = (Reply, Failure, Look)
@@ -70,13 +71,21 @@ class Run:
             self.tally.looked(moment_of(entry), self.player.judge.alerts, outage=self.player.blind)
 
 
-def play(entries: Iterable[Entry], runs: Sequence[Run]) -> None:
-    """All of it to all of them."""
+def play(entries: Iterable[Entry], runs: Sequence[Run], look: Callable[[Snapshot], None] | None = None) -> None:
+    """All of it to all of them. look: is shown each reply."""
     for entry in entries:
         for run in runs:
             at_once(run.play(entry))
+        if look is not None and (snapshot := _reply(entry)) is not None:
+            look(snapshot)
     for run in runs:
         run.tally.end()
+
+
+def _reply(entry: Entry) -> Snapshot | None:
+    if isinstance(entry, Reply):
+        return entry.snapshot
+    return entry.seen.snapshot if isinstance(entry, Look) else None
 
 
 def between(entries: Iterable[Entry], start: float, end: float) -> Iterator[Entry]:
