@@ -15,7 +15,7 @@ from riskbot import recording
 from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, Event, Observation, View
 from riskbot.recording import Again, Batch, Checkpoint, Drained, Look, Shifted, Started
-from riskbot.rules import Measured, Rule, measure
+from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
@@ -129,9 +129,8 @@ class Player:
 
     async def save(self, at: float, seen: float) -> None:
         """The past is written down: a restart takes up its windows from there. seen: when the account was last seen."""
-        longest = max((want.over for rule in self.judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
         await self.store.record(self.observer.drained(at, seen))
-        await self.store.prune(at - longest)
+        await self.store.prune(at - longest_window(self.judge.rules))
 
     async def play(self, entry: Entry) -> None:
         """What happened next. The rules are the player's own, whatever was in force."""

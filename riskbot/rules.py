@@ -623,3 +623,8 @@ def _unseen(view: View, event: Event) -> list[str]:
         return [f"as last seen {text.clock(view.outage.since)}, blind since"]
     blind = view.alerts.blind.get(event.rule)
     return [f"no data since {text.clock(blind.since)}: {blind.why}"] if blind else []
+
+
+def longest_window(rules: Iterable[Rule]) -> float:
+    """Seconds of the past that the longest window of these rules needs."""
+    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load

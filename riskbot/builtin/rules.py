@@ -8,7 +8,15 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from riskbot import spelling, text
@@ -232,6 +240,11 @@ class Growth:
     def __gt__(self, other: Growth) -> bool:
         return self.size > other.size
 
+    def __str__(self) -> str:
+        """As a trader may write it, the same for the same."""
+        size = (self.size * 100 if self.unit == "%" else self.size).normalize()
+        return f"${size:f}" if self.unit == "$" else f"{size:f}{self.unit}"
+
 
 def parse_growth(value: object) -> Growth:
     """From `"10%"`, `500`, `"500"`, `"$500"` or `"500 USD"`. Raises ValueError."""
@@ -262,7 +275,10 @@ def _same_unit(tiers: dict[str, Growth]) -> dict[str, Growth]:
 
 
 Growths = Annotated[
-    dict[TierName, Annotated[Growth, BeforeValidator(parse_growth), WithJsonSchema(spelling.GROWTH)]],
+    dict[
+        TierName,
+        Annotated[Growth, BeforeValidator(parse_growth), PlainSerializer(str), WithJsonSchema(spelling.GROWTH)],
+    ],
     AfterValidator(_same_unit),
     AfterValidator(ordered("above")),
 ]

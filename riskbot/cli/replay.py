@@ -223,8 +223,9 @@ def _chosen(asked: _Asked, config: Config, source: Recording, bad: _Bad) -> Iter
     """What is to be played: from as far back as windows need."""
     from riskbot.replay import run  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.replay.replies import BadInput  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.rules import longest_window  # noqa: PLC0415 - see cli/__init__.py
 
-    start = -inf if asked.start is None else asked.start - run.warm_up(config.rules)
+    start = -inf if asked.start is None else asked.start - longest_window(config.rules)
     try:
         yield from run.between(source.entries(bad), start, inf if asked.end is None else asked.end)
     except BadInput as error:

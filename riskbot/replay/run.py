@@ -102,8 +102,3 @@ def between(entries: Iterable[Entry], start: float, end: float) -> Iterator[Entr
             yield entry
         elif isinstance(entry, Known):
             known = entry
-
-
-def warm_up(rules: Iterable[Rule]) -> float:
-    """Seconds of the past that their longest window needs."""
-    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load

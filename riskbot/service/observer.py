@@ -15,7 +15,7 @@ from riskbot.delivery import Receiver
 from riskbot.history import History, Point
 from riskbot.model import Observation, View
 from riskbot.recording import Adopted, Again, Batch, Drained, Entry, Look, Shifted
-from riskbot.rules import Measured, Rule, measure
+from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
 from riskbot.store import Store
@@ -46,10 +46,18 @@ class Observer:
         await self.judge.load(now, seen)
         return seen
 
+    async def resume(self, store: Store, now: float, snapshot: Snapshot | None) -> None:
+        """Take up what was remembered in the midst of a life. snapshot: the last reply; None: there was none."""
+        await self.remember(store, now)
+        await self.judge.take_up(now)
+        if snapshot is not None:
+            self.snapshot = snapshot
+            self.history.add(snapshot)
+            self._owed = _owes(snapshot)
+
     async def remember(self, store: Store, now: float) -> float:
         """Fill the windows from the journal; give when the account was last seen."""
-        longest = max((want.over for rule in self.judge.rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
-        points, seen = await store.recall(self.judge.account, now - longest)
+        points, seen = await store.recall(self.judge.account, now - longest_window(self.judge.rules))
         self.history.restore(((p.field, p.ccy, p.at, p.value) for p in points), seen)
         return seen
 

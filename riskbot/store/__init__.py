@@ -215,7 +215,7 @@ class Store(Protocol):
         """The points since then, oldest first, with the last value before it for each series; and when last seen."""
 
     async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
-        """The account's batches, oldest first, without points, from the segment on that was under way then."""
+        """The account's batches, without points, in the order of writing; of segments that did not end before then."""
 
     async def keep(self, kept: Kept) -> None:
         """From now on this configuration is in force. What is in force already is left alone."""

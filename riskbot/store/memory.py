@@ -250,12 +250,12 @@ class MemoryStore:
         return window(self.points.of(account).values(), since), self.seen.get(account, 0.0)
 
     async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
-        """The account's batches, oldest first, from the segment on that was under way then."""
-        mine = list(self.batches.of(account).values())
-        ends = {batch.segment: batch.last for batch in mine}
-        begins = {batch.segment: batch.first for batch in reversed(mine)}
-        wanted = [batch for batch in mine if ends[batch.segment] >= since]
-        return sorted(wanted, key=lambda batch: (begins[batch.segment], batch.index))
+        """The account's batches, in the order of writing; of segments that did not end before then."""
+        segments: dict[str, list[Batch]] = {}
+        for batch in self.batches.of(account).values():
+            segments.setdefault(batch.segment, []).append(batch)
+        wanted = [mine for mine in segments.values() if max(batch.last for batch in mine) >= since]
+        return [batch for mine in wanted for batch in sorted(mine, key=lambda batch: batch.index)]
 
     async def keep(self, kept: Kept) -> None:
         """From now on this configuration is in force."""

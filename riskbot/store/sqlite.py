@@ -204,7 +204,7 @@ class SqliteStore:
         return await self._read(lambda db: past.recall(db, account, since))
 
     async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
-        """The account's batches, oldest first, from the segment on that was under way then."""
+        """The account's batches, in the order of writing; of segments that did not end before then."""
 
         def work(db: Connection) -> list[Batch]:
             segments = recording.segments(db, account, since)

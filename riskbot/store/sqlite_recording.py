@@ -66,8 +66,8 @@ def _append(db: Connection, batch: Batch) -> None:
 
 
 def segments(db: Connection, account: str = "", since: float = 0.0) -> list[Segment]:
-    """Those that were under way at `since` or began later, oldest first; account "": of all."""
-    sql = f"SELECT {_COLUMNS} FROM segments WHERE ? IN ('', account) AND last >= ? ORDER BY first, segment"  # noqa: S608 - our own text
+    """Those that did not end before `since`, in the order of writing, which no clock can change; account "": of all."""
+    sql = f"SELECT {_COLUMNS} FROM segments WHERE ? IN ('', account) AND last >= ? ORDER BY segment"  # noqa: S608 - our own text
     return [Segment(*row) for row in db.execute(sql, (account, since))]
 
 
