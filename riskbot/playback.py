@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from riskbot import recording
 from riskbot.delivery import Receiver
+from riskbot.history import Point
 from riskbot.model import AccountInfo, Event, Observation, View
-from riskbot.recording import Again, Batch, Checkpoint, Drained, Look, Shifted, Started
+from riskbot.recording import Again, Batch, Checkpoint, Drained, Look, Shifted, Started, points_only
 from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
@@ -119,6 +120,10 @@ class Player:
         self.judge = Judge(self.account, self.rules, self.receivers, self.store, _ignore, heard=self._heard)
         self.observer = Observer(self.judge, self._ask)
         self.sight = Sight(self.poll_every)
+
+    async def seed(self, points: Sequence[Point], seen: float) -> None:
+        """Before all else: what is known of the past of watched fields, and when the account was last seen."""
+        await self.store.record([points_only(self.account, points, seen)])
 
     async def start(self, at: float) -> None:
         """The watch begins, or begins again, with what it remembers."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from riskbot.cli import replayed
+from riskbot.cli import replayed, stored, verifying
 from riskbot.cli.common import config_option, fail, load_all, mistakes_told
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from riskbot.settings import Config
     from riskbot.store import Message
 
+WARM_UP = 3600.0
+"""Seconds before the time that is counted from which on it is played, at least: alerts may be open by then."""
 CURRENT = "current"
 """In place of a file: the rules file itself."""
 
@@ -53,9 +55,10 @@ def _span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
 class _Asked(Struct, frozen=True):
     """What a person wants to know; see the options."""
 
-    recording: str
+    recording: str | None
     path: Path
     rules: Path | None
+    journal: Path | None
     account: str | None
     start: float | None
     end: float | None
@@ -67,16 +70,23 @@ class _Asked(Struct, frozen=True):
     fail_if: str | None
     show_messages: bool
     skip_bad: bool
+    verify: bool
     form: str
+
+    @property
+    def db(self) -> Path:
+        """The database whose journal is meant."""
+        return self.journal or stored.database(self.path)
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("replay")
-@click.argument("recording")
+@click.argument("recording", required=False)
 @config_option
 @click.option("--rules", type=_FILE, help="The rules to try; default: those of the rules file.")
+@click.option("--journal", type=_FILE, metavar="DB", help="The journal in this database; default: of the rules file.")
 @click.option("--account", help="Whose rules and name; default: the first account of the file.")
 @click.option("--from", "start", callback=_moment, help="Count from that moment on (UTC).")
 @click.option("--to", "end", callback=_moment, help="Up to that moment.")
@@ -88,19 +98,29 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--fail-if", metavar="CONDITION", help="Exit code 1 if so: 'missed>0 or messages_per_day.phone>20'.")
 @click.option("--messages", "show_messages", is_flag=True, help="Show each message as a phone would.")
 @click.option("--skip-bad", is_flag=True, help="Leave out what can't be read; say how much that was.")
+@click.option("--verify", is_flag=True, help="Judge the journal by the rules of then: it must come out the same.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
 @click.option("--json", "form", flag_value="json", help="For machines; the same as --format json.")
 def command(**options: Any) -> None:
     """Play a recording through your rules: the very code that watches live, on the recording's own clock.
 
-    RECORDING is a scenario of the simulator (its name, or a TOML file), or a file of OKX's replies, one JSON object a
-    line, gzip or not: {"t": milliseconds, "body": {…}}. No key is needed, and nobody is told anything.
+    Without RECORDING it is what riskbot itself has seen: its journal. Else a scenario of the simulator (its name, or a
+    TOML file), or a file of OKX's replies, one JSON object a line, gzip or not: {"t": milliseconds, "body": {…}}.
+    No key is needed, and nobody is told anything. All receivers are taken to work.
 
-    Exit codes: 0 played, 1 the recording can't be read, or what --fail-if says is so, 2 usage, or a file is wrong.
+    Exit codes: 0 played, 1 the recording can't be read, what --fail-if says is so, or --verify finds something that
+    is not the same, 2 usage, or a file is wrong.
     """
     from riskbot.replay.replies import BadInput  # noqa: PLC0415 - see cli/__init__.py
 
     asked = _Asked(**options)
+    if asked.recording and asked.journal:
+        raise click.UsageError("give either a RECORDING or --journal")
+    if asked.verify:
+        if asked.recording:
+            raise click.UsageError("--verify is about the journal: a RECORDING has no events of its own")
+        verifying.verify(asked.path, asked.db, asked.account, as_json=asked.form == "json")
+        return
     try:
         _replay(asked)
     except BadInput as error:
@@ -109,12 +129,15 @@ def command(**options: Any) -> None:
 
 def _replay(asked: _Asked) -> None:
     """Raises BadInput for what was asked in words that make no sense."""
+    from riskbot.rules import longest_window  # noqa: PLC0415 - see cli/__init__.py
+
     config = _config(asked.rules or asked.path)
     account, poll_every = _account(config, asked.account)
-    source, poll_every = _opened(asked.recording, poll_every)
+    source, poll_every = _opened(asked, config, account, poll_every)
     making = _Making(account, poll_every, asked.start or 0.0, source.knows)
     said: list[Message] = []
     trial = _trial(asked, config, making, said.append if asked.show_messages else None)
+    trial.seed(source.past(longest_window(config.rules)))
     verdict = _verdict(asked, config)
     bad = _Bad(skip_bad=asked.skip_bad)
     trial.play(_shown(_chosen(asked, config, source, bad), source))
@@ -141,14 +164,25 @@ def _account(config: Config, name: str | None) -> tuple[str, float]:
     return found.name, found.poll_every
 
 
-def _opened(word: str, poll_every: float) -> tuple[Recording, float]:
+def _opened(asked: _Asked, config: Config, account: str, poll_every: float) -> tuple[Recording, float]:
+    """What is to be played, and the seconds between two looks."""
     from riskbot.replay import recordings  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.replay.replies import BadInput  # noqa: PLC0415 - see cli/__init__.py
 
     try:
-        return recordings.opened(word, poll_every)
+        if asked.recording:
+            return recordings.opened(asked.recording, poll_every)
+        return recordings.journal(asked.db, account, *_times(asked, config)), poll_every
     except BadInput as error:
         fail(str(error), 1)
+
+
+def _times(asked: _Asked, config: Config) -> tuple[float, float]:
+    """From when to when it is to be read: from as far back as windows need, and what may be open."""
+    from riskbot.rules import longest_window  # noqa: PLC0415 - see cli/__init__.py
+
+    start = -inf if asked.start is None else asked.start - max(WARM_UP, longest_window(config.rules))
+    return start, inf if asked.end is None else asked.end
 
 
 class _Making(Struct, frozen=True):
@@ -199,7 +233,6 @@ def _spotter(asked: _Asked) -> Spotter | None:
 
 def _sweep(trial: Trial, asked: _Asked, config: Config, making: _Making) -> None:
     """The same rules once for each value."""
-    from riskbot.cli import stored  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.replay import sweep  # noqa: PLC0415 - see cli/__init__.py
 
     found = trial.sweep = sweep.read(str(asked.sweep), config.rules)
@@ -220,14 +253,12 @@ def _verdict(asked: _Asked, config: Config) -> Verdict | None:
 
 
 def _chosen(asked: _Asked, config: Config, source: Recording, bad: _Bad) -> Iterator[Entry]:
-    """What is to be played: from as far back as windows need."""
+    """What is to be played."""
     from riskbot.replay import run  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.replay.replies import BadInput  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.rules import longest_window  # noqa: PLC0415 - see cli/__init__.py
 
-    start = -inf if asked.start is None else asked.start - longest_window(config.rules)
     try:
-        yield from run.between(source.entries(bad), start, inf if asked.end is None else asked.end)
+        yield from run.between(source.entries(bad), *_times(asked, config))
     except BadInput as error:
         fail(f"{error}\n--skip-bad leaves out what can't be read.", 1)
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from riskbot.builtin import okx
+from riskbot.history import Point
 from riskbot.playback import Entry, Failure, Known, Reply, moment_of
 from riskbot.rules import suggest
 from riskbot.source import SourceError
@@ -63,6 +64,11 @@ class Replies:
     def part(self) -> float:
         """How much of it has been read, 0 to 1."""
         return self._read / self._size
+
+    def past(self, span: float) -> list[Point]:
+        """Nothing is known of what was before."""
+        del span
+        return []
 
     def entries(self, skip: Skip) -> Iterator[Entry]:
         """What stands in it, in bounded memory."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from riskbot.playback import Entry
+from riskbot.history import Point
+from riskbot.playback import Entry, at_once
 from riskbot.replay.diff import difference
 from riskbot.replay.incidents import Incident, Spotter, false_alarms, leads
 from riskbot.replay.report import summary
@@ -30,10 +31,20 @@ class Trial(Struct):
     incidents: Sequence[Incident] = ()
     spotter: Spotter | None = None
 
+    @property
+    def runs(self) -> list[Run]:
+        """All sets of rules."""
+        return [self.mine, *([self.base] if self.base else []), *self.swept]
+
+    def seed(self, points: Sequence[Point]) -> None:
+        """Before all else: what is known of the past of watched fields."""
+        if points:
+            for run in self.runs:
+                at_once(run.player.seed(points, points[-1].at))
+
     def play(self, entries: Iterable[Entry]) -> None:
         """All of it. Raises what the recording raises."""
-        runs = [self.mine, *([self.base] if self.base else []), *self.swept]
-        play(entries, runs, self.spotter.look if self.spotter else None)
+        play(entries, self.runs, self.spotter.look if self.spotter else None)
 
     def report(self) -> dict[str, Any]:
         """What came of it."""
