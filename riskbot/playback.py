@@ -121,6 +121,11 @@ class Player:
         self.observer = Observer(self.judge, self._ask)
         self.sight = Sight(self.poll_every)
 
+    @property
+    def stands(self) -> float:
+        """Seconds for which a poll that has failed stands, if nothing else is said."""
+        return ASKED_WITHIN if self.sight.failures else 0.0
+
     async def seed(self, points: Sequence[Point], seen: float) -> None:
         """Before all else: what is known of the past of watched fields, and when the account was last seen."""
         await self.store.record([points_only(self.account, points, seen)])

@@ -68,7 +68,8 @@ class Run:
         """What happened next."""
         await self.player.play(entry)
         if isinstance(entry, _LOOKS):
-            self.tally.looked(moment_of(entry), self.player.judge.alerts, outage=self.player.blind)
+            at, alerts, stands = moment_of(entry), self.player.judge.alerts, self.player.stands
+            self.tally.looked(at, alerts, outage=self.player.blind, stands=stands)
 
 
 def play(entries: Iterable[Entry], runs: Sequence[Run], look: Callable[[Snapshot], None] | None = None) -> None:

@@ -10,7 +10,6 @@ from operator import gt, lt
 from msgspec import Struct, field
 
 from riskbot.model import Alerts, Event, Reading, Severity, View
-from riskbot.playback import ASKED_WITHIN
 from riskbot.rules import Measured, Rule, measure
 from riskbot.snapshot import ZERO
 from riskbot.store import Message
@@ -84,6 +83,7 @@ class Tally:
         self._alerts = Alerts()
         self._flapping: set[tuple[str, str]] = set()
         self._unseen: Collection[str] = ()
+        self._stands = 0.0
 
     def heard(self, event: Event) -> None:
         """An alert changed what it says."""
@@ -119,15 +119,15 @@ class Tally:
                 best = value
                 self.nearest[rule.name] = Approach(reading, now)
 
-    def looked(self, at: float, alerts: Alerts, *, outage: bool) -> None:
-        """The account was looked at. outage: in vain."""
+    def looked(self, at: float, alerts: Alerts, *, outage: bool, stands: float = 0.0) -> None:
+        """The account was looked at. outage: in vain. stands: until the next look, for so many seconds at the most."""
         if at >= self.since:
             self._pass(at)
             self.looks += 1
         if alerts is not self._alerts:
             self._see(alerts)
         self.last = at
-        self._unseen = ("",) if outage else alerts.blind
+        self._unseen, self._stands = ("",) if outage else alerts.blind, stands
 
     def _pass(self, at: float) -> None:
         """The time since the last look, as it was seen then."""
@@ -135,7 +135,7 @@ class Tally:
             self._begin(at)
             return
         passed = at - self.last
-        seen = min(passed, ASKED_WITHIN) if "" in self._unseen else passed if passed <= self._gap else 0.0
+        seen = passed if passed <= self._gap else min(passed, self._stands)
         self.holes += passed - seen
         for name in self._unseen:
             self.blind[name] += seen
