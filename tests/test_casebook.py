@@ -531,3 +531,27 @@ def test_a_scenario_of_ones_own_lies_beside_the_case(desk: Desk) -> None:
     (desk.folder / "dip.toml").write_text('title = "A dip"\n')
     with pytest.raises(ConfigError, match="scenario: 2 validation errors for Scenario"):
         desk.book('scenario = "dip.toml"')
+
+
+def test_the_numbers_of_a_condition_have_steps_too(desk: Desk) -> None:
+    when = "details.twap >= 2 and details.liab > 1000.5 and details.autoLendStatus != 'off'"
+    found = mutants(rule("expression", when=when), 1.0)
+    changed = [one.rule.when["warning"] for one in found if "instead of details" in one.how]  # type: ignore[attr-defined] # an Expression
+
+    assert changed == [
+        when.replace("2", "3"),
+        when.replace("2", "1"),
+        when.replace("1000.5", "1050.525"),
+        when.replace("1000.5", "950.475"),
+    ]
+
+
+def test_a_condition_that_is_another_tells_otherwise(desk: Desk) -> None:
+    desk.rules(more='[[rules]]\nname = "both"\nkind = "expression"\nwhen = "details.twap >= 1 and details.liab > 5000"')
+    setup = desk.book(f'{TWAP}"1*5"\nfeed."details.liab/USDT" = "4900 5000 5001 6000"').pages[0].setup
+    (both,) = (found for found in setup.config.rules if found.name == "both")
+
+    fired = {
+        m.how: [one.t for one in play(setup.having(m.rule)).heard] for m in mutants(both, 1.0) if "details" in m.how
+    }
+    assert list(fired.values()) == [[], [2.0], [3.0], [0.0]]
