@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from riskbot.cli.replay import command
+from riskbot.replay.replies import Replies
+from riskbot.replay.stories import Story
+from riskbot.simulator import load_scenario
 
 T = 1_767_225_600
 RULES = """
@@ -432,3 +438,42 @@ def test_the_built_program_replays(folder: Path) -> None:
     assert shown.returncode == 1
     assert "\nratio " in shown.stdout
     assert shown.stderr == "it is so: episodes > 0\n"
+
+
+def on_a_terminal(folder: Path, *words: str) -> str:
+    """What the built program writes to stderr, if that is a terminal."""
+    ours, theirs = pty.openpty()
+    program = str(Path(sys.executable).parent / "riskbot")
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "STATE_DIRECTORY": ""}
+    shown = subprocess.run(
+        [program, "replay", *words], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=theirs, check=True
+    )
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # its other end is closed
+        while part := os.read(ours, 4096):
+            said += part
+    os.close(ours)
+    assert b"\x1b" not in shown.stdout
+    return said.decode()
+
+
+def test_on_a_terminal_it_shows_how_far_it_is(folder: Path) -> None:
+    said = on_a_terminal(folder, dip(folder))
+    assert "day.jsonl" in said
+    assert "%" in said
+
+
+def test_how_far_it_is_is_known_of_every_recording(folder: Path) -> None:
+    for source in (Replies(Path(dip(folder))), Story(load_scenario("crash"), 60.0)):
+        parts = [source.part for _ in source.entries(lambda _: None)]
+        assert (parts[-1], sorted(parts)) == (pytest.approx(1, abs=0.05), parts)
+
+
+def test_what_was_known_of_the_account_before_stays_known(folder: Path) -> None:
+    config = {"uid": "7", "acctLv": "3", "perm": "withdraw", "ip": "10.0.0.1"}
+    path = write(folder, line(0, config=config), *(line(7200 + i) for i in range(9)))
+    found = report(folder, path, "--from", "2026-01-01T02:00:05")
+    assert [(rule["worst"], rule["data"]) for rule in found["rules"] if rule["rule"] == "key_safety"] == [
+        ("critical", True)
+    ]
