@@ -261,7 +261,7 @@ def final_text(message: Message, now: float) -> tuple[str, str]:
     notes += [
         f"previous episode ended {text.clock(step.at)}, peak {step.peak.label}"
         for step in untold
-        if step.episode != message.episode and not step.after
+        if step.episode != message.episode and step.peak and not step.after
     ]
     if now - message.at >= 60:
         notes.append(f"as of {text.clock(message.at)}, sent {text.span(now - message.at)} late")

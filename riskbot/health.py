@@ -13,8 +13,10 @@ from riskbot.delivery import about_receiver
 from riskbot.model import Cause, Event, Reading, Severity, View
 from riskbot.rules import Ladder, Measured, Rule
 
-STORE, CLOCK, WATCH = "the store", "the clock", "the watch"
+STORE, CLOCK, WATCH, HEARTBEAT = "the store", "the clock", "the watch", "the heartbeat"
 """The subjects of riskbot's own alerts that are about riskbot as a whole."""
+MACHINE, DISK, DATABASE, TIME = "the machine", "the disk", "the database", "the time"
+"""And those about what it stands on."""
 
 
 def about_refusal(name: str) -> str:
@@ -32,13 +34,23 @@ def about_plugin(name: str) -> str:
     return f"plugin {name}"
 
 
-_OWNED = tuple(about("") for about in (about_receiver, about_refusal, about_watch, about_plugin))
+def about_polls(account: str) -> str:
+    """The subject of riskbot's own alert that most polls of an account are left out."""
+    return f"polls of {account}"
+
+
+_OWNED = tuple(about("") for about in (about_receiver, about_refusal, about_watch, about_polls, about_plugin))
 """What precedes the name of a receiver, an account or a plugin in a subject."""
 
 _WORDS = (
     (about_refusal("*"), "{} was refused", "{}: no refusal for ten minutes"),
     (CLOCK, "{} has jumped", "{} is steady"),
     (WATCH, "riskbot stood still", "riskbot is awake"),
+    (about_polls("*"), "{} are left out", "{} are in time again"),
+    (MACHINE, "{} is too busy", "{} keeps up again"),
+    (DISK, "{} is nearly full", "{} has room again"),
+    (DATABASE, "{} has grown large", "{} is no larger than it should be"),
+    (TIME, "{} of this machine is wrong", "{} of this machine is right again"),
     ("*.toml", "{} can't be used", "{} is in use again"),
     ("*", "{} is failing", "{} works again"),
 )

@@ -474,6 +474,11 @@ class Measured(Struct, frozen=True):
     calm: bool = False
     failed: bool = False
 
+    @property
+    def has_number(self) -> bool:
+        """Is there anything to judge in it?"""
+        return any(reading.value.is_finite() for reading in self.readings)
+
 
 MOST_READINGS = 10_000
 """Of one rule in one poll. More are nonsense, and would fill the memory."""
@@ -602,13 +607,28 @@ def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
 def _own_words(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
     """As its kind says it. A rule that fails at its words is told in plain ones."""
     try:
-        lines = rule.explain(view, event)
-        said = [lines] if isinstance(lines, str) else islice(lines, _MOST_LINES)
-        return str(rule.say(event))[:_LONGEST_LINE], [str(line)[:_LONGEST_LINE] for line in said]
+        return _said(rule, view, event)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; nothing is awaited here
-        return Rule.say(rule, event), [_blame(error, rule.explain)]
+        return Rule.say(rule, event), [_blame(error, rule.readings)]
+
+
+def stumbles(rule: Rule, view: View, event: Event) -> str:
+    """Why the rule fails at its words for that event, or ""; `tell` goes on without them."""
+    try:
+        _said(rule, view, event)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
+        return _blame(error, rule.readings)
+    return ""
+
+
+def _said(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
+    lines = rule.explain(view, event)
+    said = [lines] if isinstance(lines, str) else islice(lines, _MOST_LINES)
+    return str(rule.say(event))[:_LONGEST_LINE], [str(line)[:_LONGEST_LINE] for line in said]
 
 
 def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:

@@ -28,6 +28,11 @@ DURATION: Schema = {
     ],
     "examples": ["1h", "90s", "1h30m", "7d"],
 }
+TIME: Schema = {
+    "x-type": "time of day",
+    "anyOf": [{"type": "string", "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$"}, REFERENCE],
+    "examples": ["08:00"],
+}
 NUMBER: Schema = {
     "x-type": "number",
     "anyOf": [

@@ -60,6 +60,11 @@ def amount(value: Decimal, unit: str, ccy: str = "") -> str:
     return f"{number(value)} {ccy}".rstrip() if unit == COIN else number(value)
 
 
+def count(number: int, word: str) -> str:
+    """`1 rule`, `14 rules`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def span(seconds: float) -> str:
     """`45 s`, `7 min`, `3 h 20 min`, `2 d 4 h`: two parts at the most."""
     rest = max(0, round(seconds) if seconds < 3600 else round(seconds / 60) * 60)

@@ -24,6 +24,7 @@ from riskbot.recording import (
     Checkpoint,
     Drained,
     Entry,
+    Learnt,
     Look,
     Shifted,
     Started,
@@ -174,6 +175,8 @@ class Rerun:
                 self._observer.shift(at, seconds)
             case Adopted(seen, bundle):
                 await self._observer.use(self._rules(bundle), (), self._store, seen)
+            case Learnt(at, uid, gate):
+                await self._observer.learn(at, uid, gate)
             case Taken(at, alerts):
                 self._put(alerts)
                 await self._judge.take_up(at)
@@ -232,4 +235,4 @@ class Rerun:
 
 def _judged(alerts: Alerts) -> tuple[object, ...]:
     """What judging made of them; whom they were told is another matter."""
-    return alerts.alerts, alerts.blind, alerts.seen, alerts.exposed
+    return alerts.alerts, alerts.blind, alerts.seen, alerts.exposed, alerts.uid, alerts.gate

@@ -191,6 +191,7 @@ def write_rules(folder: Path, base_url: str, receivers: dict[str, Any], **change
     document: dict[str, Any] = {
         "accounts": [{"name": "main", **KEYS, "base_url": base_url, "poll_every": "200ms"}],
         "receivers": receivers,
+        "start": {"receivers": []},
         "rules": [{"keep_firing_for": "500ms", "flap": {"within": "1s", "calm": "1s"}, **rule} for rule in RULES],
     } | changes
     return put(folder / "rules.toml", tomli_w.dumps(document))

@@ -177,7 +177,7 @@ info global ${OKX_API_KEY} ${NO} file:no json://localhost 9e999999 1e-999999
 KEY_WORDS = """
 name kind api_key api_secret passphrase url region base_url demo ccy poll_every min_severity field below above path
 at_least rises_by falls_by over for accounts receivers enabled min_usd hysteresis warning critical phone
-labels message include
+labels message include listen token max_series every at timezone
 """
 SCALARS = (
     st.sampled_from(WORDS.split()) | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=3) | st.dates()
@@ -196,6 +196,10 @@ DOCUMENTS = st.fixed_dictionaries(
         "receivers": st.dictionaries(KEYS, TABLES, max_size=2) | VALUES,
         "rules": st.lists(TABLES, max_size=3) | VALUES,
         "store": TABLES | VALUES,
+        "web": TABLES | VALUES,
+        "heartbeat": TABLES | VALUES,
+        "start": TABLES | VALUES,
+        "daily": TABLES | VALUES,
         "include": st.lists(st.sampled_from(["*.toml", "no/*.toml", "[", ""]), max_size=2) | VALUES,
         "storage": VALUES,
     },
@@ -222,6 +226,10 @@ PLACES = [
     ('"phrase"', '"phrase"\ndemo = "{}"'),
     ('"phrase"', '"phrase"\napikey = "{}"'),
     ('"phrase"', '"phrase\\n{}"'),
+    ("[receivers.phone]", '[heartbeat]\nurl = "{}"\n[receivers.phone]'),
+    ("[receivers.phone]", '[heartbeat]\nurl = "https://hc-ping.com/{}"\n[receivers.phone]'),
+    ("[receivers.phone]", '[heartbeat]\nurl = "http://hc-ping.com/{}"\n[receivers.phone]'),
+    ("[receivers.phone]", '[heartbeat]\nurl = ["{}"]\n[receivers.phone]'),
     ('"json://localhost"', '"{}"'),
     ('"json://localhost"', '"tgram://{}/chat"'),
     ('"json://localhost"', '"json://localhost"\nmin_severity = "{}"'),
@@ -236,6 +244,10 @@ PLACES = [
     ('"1h"', '"1h"\nreceivers = ["{}"]'),
     ('"1h"', '"1h"\nreceivers = "{}"'),
     ('"1h"', '"1h"\nmessage = "{{{}}}"'),
+    ('"1h"', '"1h"\n[web]\ntoken = "{}"'),
+    ('"1h"', '"1h"\n[web]\ntoken = "{} "'),
+    ('"1h"', '"1h"\n[web]\nlisten = "{}"'),
+    ('"1h"', '"1h"\n[web]\nmax_series = "{}"'),
     ('"1h"', '"1h"\nmessage = "{{value:{}}}"'),
 ]
 

@@ -13,7 +13,19 @@ from click.testing import CliRunner
 
 from riskbot.cli import COMMANDS, main
 
-HEAVY = ("pydantic", "aiohttp", "apprise", "rich", "msgspec", "asyncio", "sqlite3", "tree_sitter")
+HEAVY = (
+    "pydantic",
+    "aiohttp",
+    "apprise",
+    "rich",
+    "msgspec",
+    "asyncio",
+    "sqlite3",
+    "tree_sitter",
+    "prometheus_client",
+    "jinja2",
+    "yaml",
+)
 PROBE = f"""
 import json, sys
 from riskbot.cli import main
@@ -22,7 +34,22 @@ try:
 finally:
     print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]), file=sys.stderr)
 """
-LOOKS = ("check", "alerts", "ack", "silence", "history", "outbox", "status", "reload", "rules", "fields", "schema")
+LOOKS = (
+    "check",
+    "notify",
+    "show-config",
+    "alerts",
+    "ack",
+    "silence",
+    "history",
+    "outbox",
+    "status",
+    "reload",
+    "rules",
+    "fields",
+    "schema",
+    "metrics",
+)
 PROGRAM = Path(sys.executable).with_name("riskbot")
 
 

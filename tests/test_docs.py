@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ ENV = {
     "OKX_API_SECRET": "a secret",
     "OKX_API_PASSPHRASE": "a passphrase",
     "RISKBOT_PHONE": "json://127.0.0.1:1/",
+    "RISKBOT_WEB_TOKEN": "0123456789abcdef",
 }
 ACCOUNT = """
 [[accounts]]
@@ -64,22 +66,38 @@ HOW_TRIED = {
     "cp rules.example.toml rules.toml": "test_the_set_up_of_the_readme_works",
     "export OKX_API_KEY=… OKX_API_SECRET=… OKX_API_PASSPHRASE=…": "test_the_set_up_of_the_readme_works",
     "export RISKBOT_PHONE=tgram://BOT_TOKEN/CHAT_ID": "test_the_set_up_of_the_readme_works",
+    "riskbot init": "test_init_terminal.py",
+    "set -a; . ./riskbot.env; set +a": "test_init_terminal.py, test_setup_files.py",
+    "riskbot init --yes --api-secret-file /run/secrets/okx --receiver phone=/run/secrets/phone": "test_cli_init.py",
     "source .venv/bin/activate": "it is venv's own",
     "riskbot --help": "test_cli_help.py",
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
+    "riskbot check --live": "test_cli_check_live.py",
+    "riskbot notify": "test_cli_notify.py",
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
+    "sudo ln -s /opt/riskbot/.venv/bin/riskbot /usr/local/bin/": "the installed script runs through any link",
+    "sudo riskbot systemd --install -c /etc/riskbot/rules.toml": "test_cli_systemd.py",
+    "systemctl status riskbot": "test_herald.py: what systemd hears",
+    "journalctl -u riskbot -p warning": "test_logs.py: what the journal gets",
+    "sudo STATE_DIRECTORY=/var/lib/riskbot riskbot status -c /etc/riskbot/rules.toml": "test_cli_status.py",
     "riskbot history --since 12h": "test_cli_history.py",
     "riskbot ack 2e78 --for 45m": "test_cli_ack.py",
     "riskbot silence --rule 'forced*' --ccy BTC --for 2h --why 'paying it back by hand'": "test_cli_silence.py",
     "riskbot silence": "test_cli_silence.py",
     "riskbot outbox": "test_cli_outbox.py",
     "riskbot outbox retry 613a": "test_cli_outbox.py",
+    "riskbot test": "test_the_cases_of_the_readme_come_as_it_shows",
+    "riskbot test --update": "test_the_cases_of_the_readme_come_as_it_shows",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot rules kinds change": "test_cli_rules.py",
     'riskbot rules new change --name "debt grows" >> rules.toml': "test_a_rule_is_appended_as_the_readme_says",
     "riskbot fields liab": "test_the_fields_that_the_readme_shows_are_so",
     "riskbot schema > rules.schema.json": "test_schema.py",
+    "curl http://127.0.0.1:9105/healthz": "test_web_program.py",
+    "riskbot metrics": "test_metrics.py",
+    "riskbot metrics prometheus > riskbot.rules.yml": "test_dashboards.py",
+    "riskbot metrics grafana > riskbot.dashboard.json": "test_dashboards.py",
     "riskbot simulate crash --speed 10 --port 8900": "test_cli_simulate.py",
     "curl -d 'html=502' http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
     "curl -X DELETE http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
@@ -144,6 +162,20 @@ def test_the_fields_that_the_readme_shows_are_so(tmp_path: Path) -> None:
     block = next(block for block in blocks("console") if "fields liab" in block)
     shown = riskbot("fields", "liab", cwd=tmp_path, env=ENV).stdout
     assert [line.rstrip() for line in shown.splitlines()] == block.partition("fields liab\n")[2].splitlines()
+
+
+def test_the_cases_of_the_readme_come_as_it_shows(tmp_path: Path) -> None:
+    rules, more = [block for block in blocks("toml") if "[[cases]]" in block]
+    path = tmp_path / "rules.toml"
+    path.write_text(ACCOUNT.lstrip("\n") + rules)
+    env = {**os.environ, "COLUMNS": "120"}
+    for words in (["test"], ["test", "--update"]):
+        block = next(block for block in blocks("console") if block.startswith(f"$ riskbot {' '.join(words)}\n"))
+        told = riskbot(*words, cwd=tmp_path, env=env)
+        assert [line.rstrip() for line in told.stdout.splitlines()] == block.splitlines()[1:], told.stderr
+    path.write_text(f"{path.read_text()}\n{more}")
+    told = riskbot("test", "--quick", cwd=tmp_path, env=env)
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
 
 
 def test_the_readme_lists_every_kind_key_and_command() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from riskbot.service.clock import Clock
-from riskbot.service.pacer import Pacer
+from riskbot.service.pacer import Pacer, _leave_out
 
 
 class Beats:
@@ -16,6 +17,10 @@ class Beats:
     def __init__(self, poll_every: float) -> None:
         self.poll_every = poll_every
         self.at: list[float] = []
+        self.missed = 0
+
+    def miss(self, beats: int) -> None:
+        self.missed += beats
 
     def beat(self) -> None:
         self.at.append(asyncio.get_running_loop().time())
@@ -59,3 +64,14 @@ async def test_beats_that_could_not_be_kept_are_left_out_never_bunched() -> None
     beats = Blocking(0.1)
     await _pace(beats, seconds=0.85)
     assert len(beats.at) <= 5
+    assert beats.missed >= 3
+
+
+@pytest.mark.parametrize("turn", range(6))
+@pytest.mark.parametrize("turns", range(12))
+def test_each_account_counts_the_beats_that_were_left_out_of_its_slot(turn: int, turns: int) -> None:
+    beats = [Beats(1.0) for _ in range(4)]
+    slots: Any = [beats[:2], beats[2:3], beats[3:]]
+    _leave_out(slots, turn, turns)
+    skipped = [k % 3 for k in range(turn, turn + turns)]
+    assert [beat.missed for beat in beats] == [skipped.count(slot) for slot in (0, 0, 1, 2)]

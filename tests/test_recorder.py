@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -14,6 +15,7 @@ from riskbot.recording import (
     Drained,
     Encoder,
     Entry,
+    Learnt,
     Look,
     Shifted,
     Started,
@@ -21,8 +23,10 @@ from riskbot.recording import (
     decode,
 )
 from riskbot.service import recorder as recorder_module
-from riskbot.service.journal import AT_ONCE, Journal, Retention
+from riskbot.service.journal import AT_ONCE, Journal
 from riskbot.service.recorder import SEGMENT
+from riskbot.service.watch import INFO_EVERY
+from riskbot.settings import StoreSettings
 from riskbot.source import SourceError
 from riskbot.store import Store, Unavailable
 from riskbot.store.memory import MemoryStore
@@ -36,7 +40,8 @@ async def desk() -> Desk:
 
 
 async def recorded(store: Store) -> list[Entry]:
-    return list(decode(await store.recorded("main")))
+    """All but what was learnt of the key, at the first poll."""
+    return [entry for entry in decode(await store.recorded("main")) if not isinstance(entry, Learnt)]
 
 
 async def written(desk: Desk) -> list[Entry]:
@@ -69,6 +74,20 @@ async def test_a_look_that_changes_nothing_is_written_with_the_journal_as_it_was
     assert look.seen.snapshot.raw["upl"] == ""
     assert look.seen.info == await desk.market.info()
     assert entries[-1] == Drained(desk.watch.sight.seen, desk.watch.sight.seen)
+
+
+async def test_what_the_key_may_do_is_recorded_when_it_is_learnt(desk: Desk) -> None:
+    await desk.poll()
+    desk.market.permissions = ("read_only", "trade")
+    await desk.poll(INFO_EVERY)
+    await asyncio.sleep(0)  # it is learnt beside the poll
+    await written(desk)
+
+    learnt = [entry for entry in decode(await desk.store.recorded("main")) if isinstance(entry, Learnt)]
+
+    assert [entry.uid for entry in learnt] == ["77", "77"]
+    assert learnt[-1].gate == desk.watch.alerts.gate
+    assert learnt[-1].gate.info.permissions == ("read_only", "trade")
 
 
 async def test_what_led_to_a_commit_is_written_with_it(desk: Desk) -> None:
@@ -157,9 +176,9 @@ async def test_a_look_that_somebody_elses_writing_undid_did_not_happen() -> None
     await desk.poll()
     entries = await written(desk)
 
-    assert kinds(entries) == [Started, Checkpoint, Taken, Again, Look, Drained]
+    assert kinds(entries) == [Started, Checkpoint, Look, Taken, Again, Look, Look, Drained]
     assert isinstance(entries[1], Checkpoint)
-    assert entries[1].resumes
+    assert entries[1].resumes, "what was learnt before it is left out"
 
 
 async def test_points_outlive_a_look_that_did_not_happen(desk: Desk) -> None:
@@ -264,11 +283,11 @@ class Counting(MemoryStore):
 async def test_the_recording_is_trimmed_by_age_and_size_as_the_file_says() -> None:
     store = Counting()
     desk = await Desk(store=store).load()
-    keep = Retention(3600.0, 7)
-    await journal(desk, retention=lambda: keep).write()
+    keep = StoreSettings(journal_days=2, journal_mb=70)
+    await journal(desk, settings=lambda: keep).write()
     now = desk.hands.clock.now()
 
-    assert store.trims == [(now - 3600.0, 7)]
+    assert store.trims == [(now - 2 * 86400.0, 70_000_000)]
 
 
 async def test_a_rule_that_raises_within_the_machine_leaves_no_look_behind(

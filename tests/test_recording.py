@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
 from riskbot.history import Point
-from riskbot.model import AccountInfo, Alert, Alerts, Observation, Outage, Severity
+from riskbot.model import AccountInfo, Alert, Alerts, Gate, Observation, Outage, Severity
 from riskbot.recording import (
     Adopted,
     Again,
@@ -22,6 +22,7 @@ from riskbot.recording import (
     Drained,
     Encoder,
     Entry,
+    Learnt,
     Look,
     Shifted,
     Started,
@@ -101,6 +102,7 @@ entries = st.one_of(
     st.builds(Adopted, blind, st.sampled_from(["b1", "b2"])),
     st.builds(Shifted, moments, st.floats(0, 1e6)),
     st.builds(Drained, moments, moments),
+    st.builds(Learnt, moments, st.just("77"), st.just(Gate(INFO, INFO, T0))),
     st.builds(Taken, moments, st.just(OPEN)),
     st.builds(Started, moments, st.just(OPEN), moments, st.just("b1")),
     st.builds(Checkpoint, moments, st.just(OPEN), st.just("b2"), st.none() | snapshots),

@@ -31,6 +31,7 @@ CAN_NOT_KNOW = {
     "account-control-character": "what a secret may hold",
     "account-poll-every": "the limits of a duration with its unit",
     "account-same-name": "names are unique",
+    "heartbeat-url": "which URLs are safe",
     "include-account": "what stands in another file",
     "include-again": "what stands in another file",
     "include-debt": "what stands in another file",
@@ -50,6 +51,8 @@ CAN_NOT_KNOW = {
     "secret-variable": "secrets",
     "secret-variable-form": "secrets",
     "shape-empty": "it may stand in another file",
+    "web-address": "which addresses there are",
+    "web-token": "what a secret may hold",
 }
 """Bad files that the schema accepts, and what it would have to know. That riskbot refuses them: test_bad_rules.py."""
 

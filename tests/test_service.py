@@ -90,6 +90,20 @@ async def test_a_fenced_self_watch_takes_up_the_others_state() -> None:
     assert await me.told() == [("phone", "CRITICAL · riskbot · a part is failing")]
 
 
+async def test_what_else_is_looked_at_hears_how_late_the_look_is() -> None:
+    me = await Self().load()
+    heard: list[float] = []
+    marks = iter([50.0, 50.6])
+
+    async def look(_: float, late: float) -> None:
+        heard.append(late)
+
+    clock = Clock(lambda: me.hands.wall, lambda: me.hands.monotonic, speed=10)
+    watch = SelfWatch(me.judge, me.store, clock, me.problems, look=look, stopwatch=lambda: next(marks))
+    await watch._turn()
+    assert heard == [pytest.approx(0.5)]
+
+
 @pytest.mark.parametrize(("seconds", "way"), [(3600, "ahead"), (-3600, "back")])
 async def test_a_clock_that_was_set_is_told_and_over_after_ten_minutes(seconds: float, way: str) -> None:
     me = await Self().load()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from riskbot.cli.common import secrets
 from riskbot.settings import Config, ConfigError, find_db, load
 from tests.files import EXAMPLE, KEYS, KINDS
 
@@ -275,7 +277,15 @@ def test_a_literal_token_in_a_url_is_warned_of(make: Make, tmp_path: Path, url: 
 
     said = warned(make(f'{MAIN}\n[receivers.phone]\nurl = "{url}"\n{RATIO}', 0o644))
 
-    assert [text[:8] for text in said] == (["9: url: "] if open_secret else [])
+    assert [text[:8] for text in said if "url" in text] == (["9: url: "] if open_secret else [])
+
+
+@pytest.mark.parametrize(("url", "said"), [("https://hc-ping.com/uuid", ["2: url: "]), ("${RISKBOT_BEAT}", [])])
+def test_a_literal_heartbeat_url_that_others_can_read_is_warned_of(make: Make, url: str, said: list[str]) -> None:
+    config = make(f'[heartbeat]\nurl = "{url}"\n{MAIN}{PHONE}{RATIO}', 0o644, RISKBOT_BEAT="https://hc-ping.com/uuid")
+    assert [text[:8] for text in warned(config)] == said
+    assert config.heartbeat is not None
+    assert (config.heartbeat.url.get_secret_value(), config.heartbeat.every) == ("https://hc-ping.com/uuid", 60.0)
 
 
 @pytest.mark.parametrize(
@@ -311,3 +321,102 @@ def test_a_literal_token_in_a_url_is_warned_of(make: Make, tmp_path: Path, url: 
 )  # fmt: skip
 def test_danger_that_nobody_would_hear_of_is_warned_of(make: Make, text: str, warnings: list[str]) -> None:
     assert warned(make(MAIN + text)) == warnings
+
+
+# ---------------------------------------------------------------- the section web
+
+WEB = "[web]\n"
+TOKEN = "0123456789abcdef"
+
+
+def test_without_a_web_section_nothing_listens_and_with_an_empty_one_only_this_machine_can_look(make: Make) -> None:
+    assert make(MAIN + PHONE).web is None
+    web = make(MAIN + PHONE + WEB).web
+    assert web
+    assert (web.address, web.token) == (("127.0.0.1", 9105), None)
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("127.4.4.4:65535", ("127.4.4.4", 65535)),
+        ("[::1]:80", ("::1", 80)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_the_machines_own_addresses_need_no_token(make: Make, listen: str, address: tuple[str, int]) -> None:
+    web = make(f'{MAIN}{PHONE}{WEB}listen = "{listen}"\n').web
+    assert web
+    assert (web.address, web.listen) == (address, listen)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", "[::]:80", "192.168.1.7:80", "[fe80::1]:80", "[::ffff:127.0.0.1]:80"])
+def test_any_other_address_needs_a_token_wherever_it_stands(make: Make, listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"rules.toml:\d+: listen: whoever reaches that address"):
+        make(f'{MAIN}{PHONE}{WEB}listen = "{listen}"\n')
+    token = 'token = "${TOKEN}"\n'
+    for text in (f'listen = "{listen}"\n{token}', f'{token}listen = "{listen}"\n'):
+        web = make(f"{MAIN}{PHONE}{WEB}{text}", TOKEN=TOKEN).web
+        assert web
+        assert web.token
+        assert web.token.get_secret_value() == TOKEN
+        assert TOKEN not in repr(web)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["", ":80", "80", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "[127.0.0.1]:80", "[localhost]:80",
+     "riskbot.example.com:80", "http://127.0.0.1:80", "127.0.0.1:80/", "127.0.0.1:\u0661", "127.1:80"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(make: Make, listen: str) -> None:
+    with pytest.raises(ConfigError, match="listen: write an IP address and a port"):
+        make(f'{MAIN}{PHONE}{WEB}token = "{TOKEN}"\nlisten = "{listen}"\n')
+
+
+@pytest.mark.parametrize("token", ["0123456789 abcdef", "0123456789abcdef\\n", "0123456789abcdefé"])
+def test_a_token_that_fits_no_header_is_refused_without_showing_it(make: Make, token: str) -> None:
+    with pytest.raises(ConfigError, match="token: may hold letters, digits and signs only") as caught:
+        make(f'{MAIN}{PHONE}{WEB}token = "{token}"\n')
+    assert "0123456789" not in str(caught.value)
+
+
+def test_a_token_that_others_can_read_in_the_file_is_warned_of(make: Make) -> None:
+    text = f'{MAIN}{PHONE}{RATIO}{WEB}token = "{TOKEN}"\n'
+    warned = [str(warning) for warning in make(text, 0o644).warnings]
+    assert len(warned) == 1
+    assert warned[0].endswith(
+        "token: others can read this file and the secret in it: chmod 600 rules.toml, or write ${NAME}"
+    )
+    assert make(text, 0o600).warnings == ()
+    assert make(text.replace(TOKEN, "${TOKEN}"), 0o644, TOKEN=TOKEN).warnings == ()
+
+
+def test_the_token_is_among_what_nobody_may_see(make: Make) -> None:
+    assert TOKEN in secrets(make(f'{MAIN}{PHONE}{RATIO}{WEB}token = "{TOKEN}"\n'))
+
+
+@pytest.mark.parametrize("at", ['"08:00"', '"8:00"', "08:00:00"])
+def test_who_hears_of_a_start_and_of_each_day_may_be_named(make: Make, at: str) -> None:
+    chosen = f'[daily]\nat = {at}\nreceivers = ["phone"]\n[start]\nreceivers = ["siren", "phone"]\n'
+    config = make(f"{chosen}{MAIN}{PHONE}{SIREN}{RATIO}")
+    assert config.daily is not None
+    assert (config.daily.at, config.daily.timezone, config.daily.receivers) == (time(8), None, ("phone",))
+    assert config.start.receivers == ("siren", "phone")
+    plain = make(f"{MAIN}{PHONE}{RATIO}")
+    assert (plain.daily, plain.start.receivers) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "others", "wakes"),
+    [
+        ("mailto://me:word@example.org", "", False),
+        ("DBUS://", "", False),
+        ("mailto://me:word@example.org", SIREN, False),
+        ("mailto://me:word@example.org", SIREN.replace("emergency", "critical"), True),
+        ("tgram://123:token/456", "", True),
+    ],
+)
+def test_that_nothing_will_wake_the_trader_is_warned_of(make: Make, url: str, others: str, *, wakes: bool) -> None:
+    said = warned(make(f"{MAIN}{PHONE}{others}{RATIO}", RISKBOT_PHONE=url))
+    assert said == ([] if wakes else ["8: critical alerts go by e-mail or to a screen alone: nothing will wake you"])

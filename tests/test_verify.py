@@ -40,6 +40,7 @@ RULES: list[list[Rule]] = [
     [
         rule("margin_ratio", below={"info": 8, "warning": 5, "critical": 3}, keep_firing_for="5s", flap=FLAP),
         rule("change", field="details.liab", rises_by={"warning": "10%", "critical": "50%"}, over="5m", **AT_ONCE),
+        rule("key_safety", keep_firing_for="0s"),
         rule("change", name="equity", field="adjEq", falls_by={"warning": "1%"}, over="2m", keep_firing_for="2s"),
         BLIND,
     ],
@@ -134,6 +135,9 @@ class Life:
             self.hands.wall += self.random.choice([30.0, 100.5, -20.0])
         elif pick < 0.56:
             await self.reload()
+        elif pick < 0.6:
+            market.permissions = self.random.choice([("read_only",), ("read_only", "trade")])
+            self.watch._info_due = 0.0
         market.extra = {"adjEq": str(50000 - 10 * (step % 200))}
         work = [self.watch.poll()] + ([self.journal.write()] if step % 10 == 0 else [])
         self.random.shuffle(work)
@@ -198,7 +202,7 @@ async def test_a_crash_is_judged_the_same_and_progress_is_told(crash: Path) -> N
 
     verdict = verify_stored(crash, "main", KINDS, told.append)
 
-    assert (verdict.looks, verdict.events, verdict.exact) == (85, 3, True)
+    assert (verdict.looks, verdict.events, verdict.exact) == (85, 4, True)
     assert sum(told) == 85
     assert len(told) == 4
     assert verify_stored(crash, "nobody", KINDS) == Verdict(0, 0, ())

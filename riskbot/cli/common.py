@@ -116,7 +116,7 @@ def known_kinds() -> dict[str, type[Rule]]:
 
 
 def secrets(config: Config) -> list[str]:
-    """All that must not be seen: of each account, and of the receivers' URLs."""
+    """All that must not be seen: of each account, of the receivers' URLs, and the token of [web]."""
     from riskbot.redact import secrets_of  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.model import texts  # noqa: PLC0415 - see cli/__init__.py
 
@@ -126,9 +126,13 @@ def secrets(config: Config) -> list[str]:
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
     options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
+    token = [config.web.token.get_secret_value()] if config.web and config.web.token else []
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
+    if config.heartbeat:
+        urls.append(config.heartbeat.url.get_secret_value())
     return [
         *keys,
+        *token,
         *filter(_looks_secret, options),
         *urls,
         *(part for url in urls for part in secrets_of(url) if _looks_secret(part)),

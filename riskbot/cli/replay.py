@@ -195,10 +195,9 @@ class _Making(Struct, frozen=True):
 
     def run(self, config: Config, rules: Sequence[Rule], told: Callable[[Message], None] | None = None) -> Run:
         """One set of rules, to be played."""
-        from riskbot.cli.wiring import receiver  # noqa: PLC0415 - see cli/__init__.py
         from riskbot.replay.run import Run  # noqa: PLC0415 - see cli/__init__.py
 
-        receivers = [receiver(name, settings) for name, settings in config.receivers.items()]
+        receivers = [settings.receiver(name) for name, settings in config.receivers.items()]
         return Run(self.account, rules, receivers, self.poll_every, self.since, told, knows=self.knows)
 
 

@@ -141,8 +141,10 @@ async def watch(
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service.crier import Crier  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.herald import Herald  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.reloader import Reloader  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.web import Web  # noqa: PLC0415 - see cli/__init__.py
 
     # With the usual thresholds the collector walks through the state of all accounts all the time; polls wait for it.
     gc.set_threshold(100_000, 50, 100)
@@ -162,7 +164,9 @@ async def watch(
         reloader = Reloader(path, read, service, used, herald.reloading)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
-        await service.run(stop, reloader.run(), herald.run())
+        await service.run(
+            stop, reloader.run(), herald.run(), Crier(service, store).run(), Web(service, redactor.redact).run()
+        )
         log.info("stopped")
     finally:
         await exchange.close()

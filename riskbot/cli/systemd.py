@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from riskbot.settings import Needs
 
 NAME = "riskbot.service"
+STATE = "/var/lib/riskbot"
+"""What StateDirectory=riskbot stands for."""
 
 
 @click.command("systemd")
@@ -48,20 +52,19 @@ def command(
 ) -> None:
     """Print the unit with which systemd runs riskbot, watches over it and locks it in; or write it.
 
-    It names the rules file, this riskbot, and what the rules file needs: a file for each credential:NAME, one file for
-    all ${NAME}.
+    It names this riskbot, the rules file, and what that needs: a file for each credential:NAME, one file for all
+    ${NAME}.
 
-    Exit codes: 0 done, 1 it can't be written or the service could not read its files, 2 the rules file is wrong.
-    """  # fmt: skip
-    from riskbot.cli.reach import obstacles, own_files  # noqa: PLC0415 - see cli/__init__.py
+    Exit codes: 0 done, 1 it can't be written, or the service could not use its files, 2 the rules file is wrong.
+    """
     from riskbot.settings import needs  # noqa: PLC0415 - see cli/__init__.py
 
     with mistakes_told():
         wanted = needs(path)
+        in_the_way = [] if user else [*_obstacles(path, wanted)]
     unit = _unit(path.absolute(), wanted, credentials, env_file, user=user)
-    in_the_way = [] if user else [*obstacles([*own_files(), *wanted.files]), *_private(wanted)]
     for words in in_the_way:
-        click.echo(f"the service can't read {words}", err=True)
+        click.echo(f"the service can't use {words}", err=True)
     if not (install or to):
         click.echo(unit.text(), nl=False)
         return
@@ -72,10 +75,17 @@ def command(
     click.echo("\n".join(_next(unit, target, wanted, anew=not there)))
 
 
-def _private(wanted: Needs) -> Iterator[str]:
-    """Secrets in files, which the service's user would have to own: it exists only while the service runs."""
+def _obstacles(path: Path, wanted: Needs) -> Iterator[str]:
+    """What keeps the locked-in service from its work. Raises ConfigError."""
+    from riskbot.cli.reach import obstacles, own_files  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import find_db  # noqa: PLC0415 - see cli/__init__.py
+
+    yield from obstacles([*own_files(), *wanted.files])
     for file in wanted.secrets:
-        yield f'{file}: write "credential:NAME" instead of "file:…", which systemd reads as root'
+        yield f'{file}: its user is made anew at each start; write "credential:NAME", and systemd hands it over'
+    db = find_db(path, {"STATE_DIRECTORY": STATE})
+    if not db.is_relative_to(STATE):
+        yield f"{db}: it may write in {STATE} only; leave [store] path out, or write a name without a folder"
 
 
 def _unit(rules: Path, wanted: Needs, credentials: Path | None, env_file: Path | None, *, user: bool) -> Unit:
@@ -83,8 +93,8 @@ def _unit(rules: Path, wanted: Needs, credentials: Path | None, env_file: Path |
 
     folder = (credentials or rules.parent / "credentials").absolute()
     for name in wanted.credentials:
-        if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
-            fail(f"credential:{name}: systemd takes letters, digits, _, - and . in the name of a credential", 2)
+        if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+            fail(f"credential:{name}: a name has letters, digits, _, - and . only", 2)
     files = {name: folder / name for name in wanted.credentials}
     variables = (env_file or rules.parent / "riskbot.env").absolute() if wanted.variables else None
     for file in (rules, *files.values(), *filter(None, [variables])):
@@ -110,16 +120,20 @@ def _write(target: Path, text: str, *, force: bool) -> bool:
     try:
         before = target.read_text(encoding="utf-8") if target.exists() else None
         if before not in (None, text) and not force:
-            fail(f"{target} is there already and says other things; --force replaces it. To see what changes:\n"
-                 f"  riskbot systemd … | diff {target} -", 1)  # fmt: skip
+            fail(f"{_diff(before or '', text)}\n{target} is there already and differs so; --force replaces it.", 1)
         target.parent.mkdir(parents=True, exist_ok=True)
         new = target.with_name(f".{target.name}.new")
         new.write_text(text, encoding="utf-8")
         new.chmod(0o644)
         new.replace(target)
     except OSError as error:
-        fail(f"can't write {target}: {error.strerror}; run it with sudo, or with --user", 1)
+        hint = "; run it with sudo, or with --user" if isinstance(error, PermissionError) else ""
+        fail(f"can't write {target}: {error.strerror}{hint}", 1)
     return before is not None
+
+
+def _diff(before: str, after: str) -> str:
+    return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), "there", "new", n=0, lineterm=""))
 
 
 # What to do next.

@@ -53,7 +53,7 @@ class Unit(Struct, frozen=True):
         yield f"TimeoutStopSec={STOP}"
         yield from (f"LoadCredential={name}:{plain(path)}" for name, path in self.credentials.items())
         if self.env_file:
-            yield f"EnvironmentFile={plain(self.env_file)}"
+            yield f"EnvironmentFile={_literal(plain(self.env_file))}"
         yield "StateDirectory=riskbot"
         yield "StateDirectoryMode=0700"
 
@@ -114,3 +114,8 @@ def quoted(word: str, *, program: bool = False) -> str:
 def plain(path: Path) -> str:
     """A path that is a whole value: nothing is quoted there."""
     return str(path).replace("%", "%%")
+
+
+def _literal(pattern: str) -> str:
+    """A path where a pattern may stand, with `*` and the like."""
+    return re.sub(r"([*?[\\])", r"\\\1", pattern)

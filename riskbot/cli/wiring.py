@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from riskbot.builtin.apprise import AppriseNotifier, BadUrl
 from riskbot.builtin.okx import HOSTS, Credentials, Exchange, OkxSource
-from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.service import Bundle, strangers
-from riskbot.service.journal import Retention
-from riskbot.settings import OKX, AccountSettings, Config, ReceiverSettings
+from riskbot.service.bulletins import Daily
+from riskbot.settings import OKX, AccountSettings, Config, DailySettings, ReceiverSettings
 from riskbot.source import Source
 from riskbot.store import Unavailable
 from riskbot.store.sqlite import SqliteStore
@@ -28,15 +29,35 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
     return Bundle(
         config.accounts,
         config.rules,
-        tuple(receiver(name, settings[name]) for name in settings),
+        tuple(settings[name].receiver(name) for name in settings),
         {name: settings[name].url for name in settings},
         partial(source, exchange=exchange, found=found),
         lambda name: asyncio.create_task(
             notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
         ),
         found,
-        Retention(config.store.journal_days * 86400.0, config.store.journal_mb * 10**6),
+        config.heartbeat,
+        exchange.offsets,
+        config.store,
+        _told(config.start.receivers, settings),
+        daily(config.daily, settings),
+        config.web,
     )
+
+
+def daily(chosen: DailySettings | None, receivers: Mapping[str, ReceiverSettings]) -> Daily | None:
+    """Who hears once a day how all is, and when."""
+    if chosen is None:
+        return None
+    return Daily(chosen.at, ZoneInfo(chosen.timezone) if chosen.timezone else None, _told(chosen.receivers, receivers))
+
+
+def _told(chosen: tuple[str, ...] | None, receivers: Mapping[str, ReceiverSettings]) -> tuple[str, ...]:
+    """Those that were chosen; else those that are told of the mildest."""
+    if chosen is not None:
+        return chosen
+    mildest = min(settings.severity for settings in receivers.values())
+    return tuple(name for name, settings in receivers.items() if settings.severity == mildest)
 
 
 def source(account: AccountSettings, exchange: Exchange, found: Plugins) -> Source:
@@ -46,11 +67,6 @@ def source(account: AccountSettings, exchange: Exchange, found: Plugins) -> Sour
     credentials = Credentials(account.api_key, account.api_secret, account.passphrase)
     base_url = account.base_url or HOSTS[account.region]
     return OkxSource(exchange, base_url, credentials, demo=account.demo, ccys=account.ccy)
-
-
-def receiver(name: str, settings: ReceiverSettings) -> Receiver:
-    """Whom to tell, from which severity on, and who else if that fails."""
-    return Receiver(name, settings.severity, settings.fallback, settings.fallback_after, settings.per_minute)
 
 
 async def notifier(name: str, url: str, found: Plugins) -> Notifier:

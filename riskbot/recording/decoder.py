@@ -17,6 +17,7 @@ from riskbot.recording.entries import (
     Checkpoint,
     Drained,
     Entry,
+    Learnt,
     Look,
     Shifted,
     Started,
@@ -38,6 +39,9 @@ def decode(batches: Iterable[Batch], skip_bad: Callable[[BadRecording], None] | 
 
 def _refuse(error: BadRecording) -> None:
     raise error
+
+
+_Later = wire.Still | wire.Once | wire.Changed | wire.Ahead | wire.Saved | wire.Theirs | wire.Facts
 
 
 class _Reader:
@@ -120,7 +124,7 @@ class _Reader:
             snapshot = Snapshot(step.reply, step.fetched_at)
         return Checkpoint(step.at, step.alerts, step.bundle, snapshot, resumes)
 
-    def _step(self, step: wire.Still | wire.Once | wire.Changed | wire.Ahead | wire.Saved | wire.Theirs) -> Entry:
+    def _step(self, step: _Later) -> Entry:  # noqa: PLR0911 - one for each
         self._moment = at = wire.unpacked(step.when, self._moment)
         match step:
             case wire.Still():
@@ -135,6 +139,8 @@ class _Reader:
                 return Drained(at, wire.unpacked(step.seen, self._fetched_at))
             case wire.Theirs():
                 return Taken(at, step.alerts)
+            case wire.Facts():
+                return Learnt(at, step.uid, step.gate)
 
     def _observation(self, at: float, snapshot: Snapshot | None = None) -> Observation:
         return Observation(at, snapshot, self._outage, self._info, self._max_gap)

@@ -19,6 +19,7 @@ from riskbot.recording.entries import (
     Checkpoint,
     Drained,
     Entry,
+    Learnt,
     Look,
     Shifted,
     Started,
@@ -71,6 +72,8 @@ class Encoder:
                 self._put(at, wire.Saved(self._since(at), wire.packed(seen, self._fetched_at)))
             case Shifted(at, seconds):
                 self._put(at, wire.Ahead(self._since(at), seconds))
+            case Learnt(at, uid, gate):
+                self._put(at, wire.Facts(self._since(at), uid, gate))
             case Taken(at, alerts):
                 self._put(at, wire.Theirs(self._since(at), alerts))
             case Started(at, alerts, seen, bundle):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from riskbot.history import Point
-from riskbot.model import Alerts, Observation
+from riskbot.model import Alerts, Gate, Observation
 from riskbot.snapshot import Snapshot
 
 
@@ -65,6 +65,14 @@ class Adopted(Struct, frozen=True):
     bundle: str
 
 
+class Learnt(Struct, frozen=True):
+    """`Observer.learn`: whose account it is, and what its key may do."""
+
+    at: float
+    uid: str
+    gate: Gate
+
+
 class Shifted(Struct, frozen=True):
     """The machine's clock was set ahead by so many seconds: what runs moved along."""
 
@@ -82,7 +90,7 @@ class Drained(Struct, frozen=True):
     seen: float
 
 
-Entry = Started | Taken | Checkpoint | Look | Again | Adopted | Shifted | Drained
+Entry = Started | Taken | Checkpoint | Look | Again | Adopted | Learnt | Shifted | Drained
 
 
 def moment_of(entry: Entry) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from riskbot.model import AccountInfo, Alerts, Outage
+from riskbot.model import AccountInfo, Alerts, Gate, Outage
 
 VERSION = b"\x01"
 """Before the instructions of a batch."""
@@ -122,7 +122,15 @@ class Theirs(Struct, array_like=True, frozen=True, tag=10):
     alerts: Alerts
 
 
-Instruction = Begin | Mark | Context | Layout | Seen | Still | Once | Changed | Ahead | Saved | Theirs
+class Facts(Struct, array_like=True, frozen=True, tag=11):
+    """`Learnt`."""
+
+    when: When
+    uid: str
+    gate: Gate
+
+
+Instruction = Begin | Mark | Context | Layout | Seen | Still | Once | Changed | Ahead | Saved | Theirs | Facts
 
 _decode = msgspec.msgpack.Decoder(list[Instruction]).decode
 encode = msgspec.msgpack.Encoder().encode

@@ -5,33 +5,36 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Crier: a start that is news, and each day how all is ▸ outbox             (every second)
+Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
+Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from riskbot import rulebook
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems, about_watch
-from riskbot.model import Event, Severity
+from riskbot.health import Health, Problems, about_polls, about_watch
+from riskbot.model import Event, Severity, View
 from riskbot.notify import Notifier
-from riskbot.plugins import Plugins
-from riskbot.rulebook import PluginFile, Rulebook
-from riskbot.rules import Rule
+from riskbot.rules import Measured, Rule
+from riskbot.service.almanac import Almanac
+from riskbot.service.bundle import Account, Bundle
 from riskbot.service.clock import Clock
-from riskbot.service.courier import Courier
+from riskbot.service.courier import Courier, Pick, by_chance
+from riskbot.service.heartbeat import Heartbeat
+from riskbot.service.host import Host
 from riskbot.service.hush import Hush
-from riskbot.service.journal import Journal, Retention
+from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import changed
 from riskbot.service.minder import Minder
@@ -41,52 +44,17 @@ from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
 from riskbot.settings import SELF
-from riskbot.source import Source
 from riskbot.store import Kept, Message
 from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import span
 
+__all__ = ["Account", "Bundle", "Service"]
+
 log = logging.getLogger("riskbot")
 
 DRAIN = 3.0
 """Seconds that the couriers have to empty the outbox when riskbot ends."""
-
-
-class Account(Protocol):
-    """What the service needs to know of an account."""
-
-    @property
-    def name(self) -> str:
-        """Names it in messages."""
-
-    @property
-    def poll_every(self) -> float:
-        """Seconds between two polls."""
-
-
-class Bundle(Struct, frozen=True):
-    """All that a rules file decides, valid as a whole.
-
-    addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
-    its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
-    plugins: what they offer while riskbot watches, and what is wrong with them. retention: of what is recorded.
-    """
-
-    accounts: tuple[Account, ...]
-    rules: tuple[Rule, ...]
-    receivers: tuple[Receiver, ...]
-    addresses: Mapping[str, object]
-    source: Callable[[Account], Source]
-    notifier: Callable[[str], Awaitable[Notifier]]
-    plugins: Plugins = Plugins()
-    retention: Retention = Retention()
-
-    @property
-    def rulebook(self) -> Rulebook:
-        """What is remembered of it."""
-        plugins = [PluginFile(plugin.name, plugin.file, plugin.hash) for plugin in self.plugins.plugins]
-        return rulebook.of(self.accounts, self.rules, self.receivers, plugins)
 
 
 class Service:
@@ -98,13 +66,18 @@ class Service:
         store: SurvivingStore,
         clock: Clock | None = None,
         late: Callable[[float], None] = lambda _: None,
+        pick: Pick = by_chance,
     ) -> None:
+        """late: told by how much each poll is. pick: see `Courier`."""
         self.clock = clock or Clock()
         self.problems = Problems()
         self.bundle = bundle
+        self.almanac = Almanac()
+        self.seen_before = 0.0
+        """When any of the accounts was seen last before the start; 0: none was."""
         self.couriers: dict[str, Courier] = {}
         self.watches: dict[str, Watch] = {}
-        self._store, self._late = store, late
+        self._store, self._late, self._pick = store, late, pick
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._left: dict[str, str] = {}
         self._hash = ""
@@ -113,11 +86,14 @@ class Service:
         self._minder.use(bundle.plugins)
         self._self_judge = self._judge(SELF, [_health(bundle)])
         self._self_watch = SelfWatch(
-            self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._minder.look
+            self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._look
         )
-        self._journal = Journal(self.watches, store, self.clock, lambda: self.bundle.retention)
+        offsets, max_mb = (lambda: self.bundle.offsets), (lambda: self.bundle.store.max_mb)
+        self.host = Host(self.watches, store, self.problems, offsets, max_mb)
+        self._journal = Journal(self.watches, store, self.clock, lambda: self.bundle.store)
         loops = {"the self-watch": self._self_watch.pulse}
         self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
+        self._heartbeat = Heartbeat(lambda: self.bundle.heartbeat, self.vitals, self.clock, self.problems)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
         """Watch until `stop` is set; then deliver what waits, for three seconds at the most, and let go.
@@ -132,9 +108,11 @@ class Service:
         await self._keep()
         for account in self.bundle.accounts:
             await self._open(account)
+        sights = [watch.sight for watch in self.watches.values()]
+        self.seen_before = max((sight.seen for sight in sights if sight.ever_seen), default=0.0)
         await self._self_judge.load(self.clock.now())
         await self._close_strangers()
-        for loop in (self._self_watch.run(), self._journal.run(), *others):
+        for loop in (self._self_watch.run(), self._journal.run(), self._heartbeat.run(), *others):
             self._start(loop, loop)
         self._pace()
         self._start("stop", stop.wait())
@@ -157,7 +135,8 @@ class Service:
         kept = [account.name for account in bundle.accounts if account in old.accounts]
         for name in self.watches.keys() - {*kept}:
             await self.watches.pop(name).close()
-            self.problems.forget(about_watch(name))
+            for part in (about_watch(name), about_polls(name)):
+                self.problems.forget(part)
         for account in bundle.accounts:
             if account.name not in kept:
                 await self._open(account)
@@ -178,7 +157,7 @@ class Service:
 
     def _judge(self, account: str, rules: Sequence[Rule], recorder: Recorder | None = None) -> Judge:
         receivers, store = self.bundle.receivers, self._store
-        telling = (self._wake, self._failing, self._hush.at, self._minder.compose, self._heard)
+        telling = (self.wake, self._failing, self._hush.at, self._minder.compose, self._heard)
         return Judge(account, rules, receivers, store, *telling, recorder)
 
     def _heard(self, event: Event) -> None:
@@ -189,9 +168,14 @@ class Service:
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
         judge = self._judge(account.name, bundle.rules, Recorder(account.name, self._hash))
-        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._minder.ask)
+        watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._ask)
         await watch.load(self._store)
         self.watches[account.name] = watch
+
+    def _ask(self, rule: Rule, view: View) -> Measured:
+        answer = self._minder.ask(rule, view)
+        self.almanac.note(view.account, rule, answer, view.now)
+        return answer
 
     async def _close_strangers(self) -> None:
         """What is remembered of accounts, and waits for receivers, that the file does not have any more."""
@@ -211,6 +195,11 @@ class Service:
         if judge := self._judge_of(message.account):
             async with judge.lock:
                 await judge.unsay(message)
+
+    @property
+    def store(self) -> SurvivingStore:
+        """What is remembered."""
+        return self._store
 
     def judges(self) -> list[Judge]:
         """Of each account, and of riskbot itself."""
@@ -238,7 +227,7 @@ class Service:
                 courier.settings = receiver
                 continue
             making = self.bundle.notifier(receiver.name)
-            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger)
+            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger, self._pick)
             courier.address = addresses.get(receiver.name)
             self.couriers[receiver.name] = courier
             self._start(courier, courier.run())
@@ -274,9 +263,15 @@ class Service:
                 async with judge.lock:
                     await judge.forward(message, names, self.clock.now())
 
-    def _wake(self, receiver: str) -> None:
+    def wake(self, receiver: str) -> None:
+        """There is something new for it."""
         if courier := self.couriers.get(receiver):
             courier.wake()
+
+    async def _look(self, now: float, late: float) -> None:
+        """What the self-watch looks at besides its own."""
+        self._minder.look(now)
+        await self.host.look(now, late)
 
     def _failing(self, now: float) -> dict[str, str]:
         """Receivers that can't be reached by now and have a fallback, and why."""

@@ -14,6 +14,7 @@ from riskbot.service.judge import Judge
 from riskbot.service.logbook import log
 from riskbot.service.notify_socket import NotifySocket
 from riskbot.settings import SELF
+from riskbot.text import count
 
 EVERY = 1.0
 """Real seconds between two looks."""
@@ -68,7 +69,7 @@ class Herald:
         if not told and self._ready:
             bundle = self._service.bundle
             rules = sum(rule.enabled for rule in bundle.rules)
-            told = [f"all is well: {_count(len(bundle.accounts), 'account')}, {_count(rules, 'rule')}"]
+            told = [f"all is well: {count(len(bundle.accounts), 'account')}, {count(rules, 'rule')}"]
         return "; ".join(dict.fromkeys(told)) or "starting"
 
     @contextmanager
@@ -97,7 +98,3 @@ def worst(judges: list[Judge], now: float) -> str:
 
 def _name(event: Event) -> str:
     return "" if event.account == SELF else f"{event.account} "
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

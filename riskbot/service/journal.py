@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from msgspec import Struct
-
 from riskbot.service.clock import Clock, steady
 from riskbot.service.watch import Watch
+from riskbot.settings import StoreSettings
 from riskbot.store.surviving import SurvivingStore
 
 JOURNAL_EVERY = 10.0
@@ -15,13 +14,7 @@ PRUNE_EVERY = 3600.0
 KEEP_PAST = 8 * 86400.0
 AT_ONCE = 50
 """Accounts that one transaction writes: a commit with an alert must not wait for all of them."""
-
-
-class Retention(Struct, frozen=True):
-    """How much of the recording is kept: seconds, and bytes in all."""
-
-    age: float = KEEP_PAST
-    size: int = 1 << 29
+DAY, MB = 86400.0, 10**6
 
 
 class Journal:
@@ -32,9 +25,10 @@ class Journal:
         watches: Mapping[str, Watch],
         store: SurvivingStore,
         clock: Clock,
-        retention: Callable[[], Retention] = Retention,
+        settings: Callable[[], StoreSettings] = StoreSettings,
     ) -> None:
-        self._watches, self._store, self._clock, self._retention = watches, store, clock, retention
+        """settings: how much is kept."""
+        self._watches, self._store, self._clock, self._settings = watches, store, clock, settings
         self._prune_due = 0.0
 
     async def run(self) -> None:
@@ -54,9 +48,9 @@ class Journal:
         await self._store.heal(now)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_EVERY
-            retention = self._retention()
+            settings = self._settings()
             await self._store.prune(now - KEEP_PAST)
-            await self._store.trim(now - retention.age, retention.size)
+            await self._store.trim(now - settings.journal_days * DAY, settings.journal_mb * MB)
 
     async def _write(self, watches: Sequence[Watch]) -> None:
         batches = [await watch.drained() for watch in watches]

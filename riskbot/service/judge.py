@@ -51,13 +51,16 @@ class Judge:
         """To be held from asking the rules until their answers are committed: a reload must not come between."""
         self.alerts = Alerts()
         self.rules: tuple[Rule, ...] = ()
+        self.measured: dict[str, Measured] = {}
+        """The last answer of each rule."""
+        self.had_data: dict[str, float] = {}
+        """When each rule last had a number; not in it: never since the start."""
         self._store, self._wake, self._failing, self._quiet = store, wake, failing, quiet
         self._compose, self._heard = compose, heard
         self.recorder = recorder or Unrecorded(account)
         self._stand_in = frozenset[str]()
         self._silences: tuple[Silence, ...] = ()
         self._rev = 0
-        self._measured: dict[str, Measured] = {}
         self.use(rules, receivers)
 
     def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver]) -> None:
@@ -67,7 +70,8 @@ class Judge:
         self._by_name = {rule.name: rule for rule in self.rules}
         self._receivers = receivers
         kept = {rule.name for rule in self.rules if rule._ladder.mark == marks.get(rule.name)}  # noqa: SLF001 - as above
-        self._measured = {name: answer for name, answer in self._measured.items() if name in kept}
+        self.measured = {name: answer for name, answer in self.measured.items() if name in kept}
+        self.had_data = {name: at for name, at in self.had_data.items() if name in kept}
 
     async def load(self, now: float, seen: float = 0.0) -> None:
         """Take up what was remembered, and fit it to the rules and receivers as they are.
@@ -126,7 +130,7 @@ class Judge:
         """What is open, as it stands."""
         all_of = self.alerts.alerts.items()
         shown = {rule: {s: alert for s, alert in subjects.items() if alert.shown} for rule, subjects in all_of}
-        return delivery.ongoing(self.account, Alerts(shown), now, self._measured)
+        return delivery.ongoing(self.account, Alerts(shown), now, self.measured)
 
     def say(self, event: Event) -> str:
         """What it is, in a few words: the rule's own. A plugin is not asked for them: it may take long, or raise."""
@@ -137,7 +141,8 @@ class Judge:
 
     async def judge(self, measured: Mapping[str, Measured], view: View, max_gap: float) -> None:
         """One tick."""
-        self._measured |= measured
+        self.measured |= measured
+        self.had_data |= dict.fromkeys((name for name, answer in measured.items() if answer.has_number), view.now)
         step = engine.step(self.account, self.rules, self.alerts, measured, view.now, max_gap)
         await self._settle(step.alerts, step.events, view)
 
@@ -182,9 +187,9 @@ class Judge:
         failing, quiet = self._failing(view.now), self._quiet(view.now)
         if anew or failing.keys() != self._stand_in or quiet.silences != self._silences:
             self._stand_in, self._silences = frozenset(failing), quiet.silences
-            more = delivery.ongoing(self.account, alerts, view.now, self._measured)
+            more = delivery.ongoing(self.account, alerts, view.now, self.measured)
         else:
-            more = delivery.reminders(self.account, alerts, self._by_name, view.now, self._measured)
+            more = delivery.reminders(self.account, alerts, self._by_name, view.now, self.measured)
         planned = Plan(alerts)
         if told := (*events, *more):
 

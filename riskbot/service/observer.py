@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from riskbot.asker import Asker
 from riskbot.delivery import Receiver
 from riskbot.history import History, Point
-from riskbot.model import Observation, View
-from riskbot.recording import Adopted, Again, Batch, Drained, Entry, Look, Shifted
+from riskbot.model import Gate, Observation, View
+from riskbot.recording import Adopted, Again, Batch, Drained, Entry, Learnt, Look, Shifted
 from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
@@ -69,6 +69,11 @@ class Observer:
         points = [Point(*point) for point in self.history.drain()]
         with self._noting(Drained(at, seen)):
             return recorder.sealed(points, seen)
+
+    async def learn(self, at: float, uid: str, gate: Gate) -> None:
+        """Remember whose account it is, and what its key may do."""
+        with self._noting(Learnt(at, uid, gate)):
+            await self.judge.note(uid=uid, gate=gate)
 
     def shift(self, at: float, seconds: float) -> None:
         """The clock was set ahead by so much: what runs moves along."""

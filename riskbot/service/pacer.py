@@ -39,4 +39,13 @@ class Pacer:
             turn += 1
             behind = int((loop.time() - start) / every * count) - turn
             if behind > count:  # a whole round: those beats are left out, never bunched
+                _leave_out(slots, turn, behind)
                 turn += behind
+
+
+def _leave_out(slots: list[list[Watch]], turn: int, turns: int) -> None:
+    """So many turns from that one on come to nothing."""
+    for i, slot in enumerate(slots):
+        own = (turns + (turn - i - 1) % len(slots)) // len(slots)
+        for watch in slot:
+            watch.miss(own)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from riskbot import text
 from riskbot.delivery import Receiver
 from riskbot.health import CLOCK, STORE, WATCH, Health, Problem, Problems
 from riskbot.history import History
 from riskbot.model import View
+from riskbot.service import clock as clocks
 from riskbot.service.clock import Clock, Pulse, steady
 from riskbot.service.hush import Hush
 from riskbot.service.judge import Judge
@@ -37,12 +38,17 @@ class SelfWatch:
         problems: Problems,
         hush: Hush | None = None,
         exposed: Callable[[], bool] = lambda: False,
-        look: Callable[[float], None] = lambda _: None,
+        look: Callable[[float, float], Awaitable[None]] | None = None,
+        stopwatch: Callable[[], float] = clocks.stopwatch,
     ) -> None:
-        """exposed: does any account owe, or is any alert open? look: called at each tick, before it is judged."""
+        """exposed: does any account owe, or is any alert open? look: called at each tick, before it is judged.
+
+        It is given the moment, and how many seconds late the tick started.
+        """
         self._exposed, self._look = exposed, look
         self._judge, self._store, self._clock, self._problems = judge, store, clock, problems
         self._hush = hush or Hush(store)
+        self._stopwatch, self._late = stopwatch, 0.0
         self._looked = 0.0
         self.pulse = Pulse(clock, STILL * clock.speed)
         """Moves with every look."""
@@ -59,7 +65,9 @@ class SelfWatch:
             await self._judge.adopt(self._view(self._clock.now()))
 
     async def _turn(self) -> None:
+        began = self._stopwatch()
         await self._clock.sleep(1.0)
+        self._late = self._stopwatch() - began - 1.0 / self._clock.speed
         try:
             await self.tick()
         except Fenced:
@@ -76,7 +84,8 @@ class SelfWatch:
         else:
             self._problems.clear(STORE)
         self._mind_time(now)
-        self._look(now)
+        if self._look:
+            await self._look(now, self._late)
         async with self._judge.lock:
             self._say_news()
             measured = {rule.name: self._problems.measured(now) for rule in self._judge.rules}

@@ -50,6 +50,11 @@ class Vitals:
             f"{name} stood still for {span(still)}" for name, pulse in self._pulses() if (still := pulse.stuck_for(now))
         ]
 
+    def sees(self, watch: Watch, now: float) -> bool:
+        """Is the account's last good answer a fresh one?"""
+        sight = watch.sight
+        return sight.ever_seen and now - sight.seen <= max(FRESH * self._clock.speed, 3 * watch.poll_every)
+
     def _pulses(self) -> Iterator[tuple[str, Pulse]]:
         yield from ((f"the watch of {name}", watch.pulse) for name, watch in self._watches.items())
         yield from ((f"the courier of {name}", courier.pulse) for name, courier in self._couriers.items())
@@ -60,7 +65,7 @@ class Vitals:
             why = f": {watch.why}" if watch.why else ""
             if not watch.sight.ever_seen:
                 yield f"{name}: never seen{why}"
-            elif now - watch.sight.seen > max(FRESH * self._clock.speed, 3 * watch.poll_every):
+            elif not self.sees(watch, now):
                 yield f"{name}: not seen for {span(now - watch.sight.seen)}{why}"
 
     def _unsent(self, now: float) -> Iterator[str]:
@@ -69,17 +74,12 @@ class Vitals:
         for message in self._store.unsent():
             first = waiting.get(message.receiver, message)
             if message.urgency >= Severity.CRITICAL:
-                waiting[message.receiver] = min(message, first, key=_asked_at)
+                waiting[message.receiver] = min(message, first, key=lambda row: row.since)
         for receiver, message in waiting.items():
-            if (age := now - _asked_at(message)) > UNSENT * self._clock.speed:
+            if (age := now - message.since) > UNSENT * self._clock.speed:
                 why = f": {message.error}" if message.error else ""
                 yield f"{receiver}: a {message.urgency.label} message is unsent for {span(age)}{why}"
 
     def _store_fails(self) -> Iterator[str]:
         if self._store.failing is not None:
             yield f"the store is failing: {self._store.failing}"
-
-
-def _asked_at(message: Message) -> float:
-    """When there was first something to tell that was not told yet."""
-    return min((message.at, *(step.at for step in message.covers)))

@@ -12,14 +12,15 @@ from functools import partial
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Observation, Severity, View
+from riskbot.model import AccountInfo, Alerts, Gate, Observation, Severity, View
 from riskbot.recording import Batch
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock, Pulse
+from riskbot.service.clock import Clock, Pulse, stopwatch
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
+from riskbot.service.tally import INTERNAL, Tally, reason
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 from riskbot.store import Fenced, Store
@@ -52,8 +53,12 @@ class Watch:
         """ask: how a rule is asked."""
         self.account = judge.account
         self.missed = 0
-        """Beats without a poll, since the one before had not ended."""
+        """Beats without a poll, since the one before had not ended or nobody came to it in time."""
         self.polls = 0
+        self.failed: Counter[str] = Counter()
+        """Polls that saw nothing, by one of `REASONS`."""
+        self.took = Tally(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+        """How long polls took, from asking to the commit."""
         self.pulse = Pulse(clock, poll_every + STILL * clock.speed)
         """Moves with every turn, also one that sees nothing or only waits."""
         self._judge, self._source, self._clock, self._problems = judge, source, clock, problems
@@ -99,6 +104,11 @@ class Watch:
         return self._judge
 
     @property
+    def info(self) -> AccountInfo | None:
+        """Whose account it is; None: not known yet."""
+        return self._info
+
+    @property
     def alerts(self) -> Alerts:
         """Its alerts as last committed."""
         return self._judge.alerts
@@ -120,6 +130,7 @@ class Watch:
         async with self._judge.lock:
             await self._write(store)  # new windows are filled from there
             await self.observer.use(rules, receivers, store, self._sight(), bundle)
+        self._info_due = 0.0  # whoever edits the file may have changed the key too
 
     async def drained(self) -> tuple[Batch, ...]:
         """What is to be written down by now: no look is half done. See `Unrecorded.sealed`."""
@@ -141,14 +152,20 @@ class Watch:
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
         if self._task is not None and not self._task.done():
-            self.missed += 1
+            self.miss(1)
             return
         turn = self.poll if self._clock.now() >= self._resume else self.wait
         self._task = asyncio.create_task(turn(), name=f"turn of {self.account}")
 
+    def miss(self, beats: int) -> None:
+        """So many are left out."""
+        self.missed += beats
+
     async def poll(self) -> None:
         """One turn: fetch, ask, judge, plan, commit. Never raises: the next beat comes whatever happened."""
+        began = stopwatch()
         await self._guarded(self._turn)
+        self.took.add(stopwatch() - began)
         self.polls += 1
         self.pulse.beat()
 
@@ -167,6 +184,7 @@ class Watch:
             self._stumbling.fails("somebody else has written its state; taking up theirs", logging.ERROR)
             self._fenced = True
         except Exception as error:  # noqa: BLE001 - a mistake of riskbot itself: told, and the watch goes on
+            self.failed[INTERNAL] += 1
             self._stumbling.fails(type(error).__name__, logging.ERROR, error)
             self._problems.fail(self._part, Problem(self._clock.now(), type(error).__name__, 0.0, 15.0))
         else:
@@ -191,7 +209,7 @@ class Watch:
             self.sight.shift(ahead)
 
     async def _turn(self) -> None:
-        if self._clock.now() >= self._info_due:
+        if self._clock.now() >= self._info_due and (self._learning is None or self._learning.done()):
             self._info_due = self._clock.now() + INFO_EVERY
             self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
             if self._info is None:  # the limit is counted by user: first ask who it is, if that is soon known
@@ -218,7 +236,10 @@ class Watch:
             self._unlearned.fails(error.why)
             return
         self._unlearned.works(self._clock.now())
-        await self._know(info)
+        try:
+            await self._know(info)
+        except Fenced:
+            self._fenced = True
 
     async def _know(self, info: AccountInfo) -> None:
         """Numbers of another account than before are not judged: they would end what is open, and begin nothing."""
@@ -230,9 +251,11 @@ class Watch:
             self._info_due = self._clock.now() + INFO_AGAIN
             return
         self._stranger = None
-        if not pinned:
-            async with self._judge.lock:
-                await self._judge.note(uid=info.uid)
+        async with self._judge.lock:
+            known = self._judge.alerts.gate
+            gate = (known or Gate(info)).then(info, self._clock.now())
+            if not pinned or gate != known:
+                await self.observer.learn(self._now(), info.uid, gate)
         if info != self._info:
             self._log.info("uid %s, mode %s, may %s", info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
@@ -271,6 +294,7 @@ class Watch:
     async def _failed(self, error: SourceError) -> None:
         """Nothing was seen: only the rules about blindness are asked."""
         now = self._clock.now()
+        self.failed[reason(error)] += 1
         self._blind.fails(error.why)
         self.sight.failed(error)
         self._resume = now + self._patience(error)

@@ -1,4 +1,4 @@
-"""rules.toml: accounts, receivers, store and rules, validated together; every mistake with its line.
+"""rules.toml: accounts, receivers, store, web and rules, validated together; every mistake with its line.
 
 A value may refer to a secret instead of holding it; all of them are filled in before validation:
 
@@ -14,7 +14,7 @@ file. No message repeats a value, unless it is nearly a word that riskbot knows.
 
 from __future__ import annotations
 
-from riskbot.settings.files import Stamps, document
+from riskbot.settings.files import Sources, Stamps, document
 from riskbot.settings.loading import find_db, find_plugins, load
 from riskbot.settings.model import (
     OKX,
@@ -22,9 +22,13 @@ from riskbot.settings.model import (
     AccountSettings,
     Config,
     ConfigError,
+    DailySettings,
+    HeartbeatSettings,
     Problem,
     ReceiverSettings,
+    StartSettings,
     StoreSettings,
+    WebSettings,
 )
 from riskbot.settings.needs import Needs, needs
 
@@ -34,11 +38,16 @@ __all__ = [
     "AccountSettings",
     "Config",
     "ConfigError",
+    "DailySettings",
+    "HeartbeatSettings",
     "Needs",
     "Problem",
     "ReceiverSettings",
+    "Sources",
     "Stamps",
+    "StartSettings",
     "StoreSettings",
+    "WebSettings",
     "document",
     "find_db",
     "find_plugins",

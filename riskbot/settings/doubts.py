@@ -13,6 +13,9 @@ from riskbot.rules import Rule
 from riskbot.settings.model import Loc, ReceiverSettings, named, tables
 from riskbot.settings.secrets import Secrets
 
+SILENT = {"dbus", "glib", "gnome", "kde", "macosx", "mailto", "mailtos", "qt", "rsyslog", "syslog", "windows"}
+"""Schemas of Apprise that nobody hears who does not sit before a screen."""
+
 
 def open_secrets(path: Path, document: dict[str, Any]) -> Iterator[Loc]:
     """Secrets that stand in a file which others may read; the first of them is told."""
@@ -23,11 +26,17 @@ def open_secrets(path: Path, document: dict[str, Any]) -> Iterator[Loc]:
             if key in account and not Secrets.refers(account[key]):
                 yield Loc(("accounts", i, key), _open_secret(path, key))
                 return
+    if not Secrets.refers(named(document, "heartbeat").get("url", "file:")):
+        yield Loc(("heartbeat", "url"), _open_secret(path, "url"))
+        return
     for name, receiver in named(document, "receivers").items():
         url = receiver["url"]
         if not Secrets.refers(url) and not re.fullmatch(r"\w+://[^/?@]*/?", url):
             yield Loc(("receivers", name, "url"), _open_secret(path, "url"))
             return
+    token = named(document, "web").get("token")
+    if token and not Secrets.refers(token):
+        yield Loc(("web", "token"), _open_secret(path, "token"))
 
 
 def _open_secret(path: Path, key: str) -> str:
@@ -38,11 +47,19 @@ def unheard(receivers: dict[str, ReceiverSettings], rules: dict[int, Rule]) -> I
     """Danger that would be told to nobody."""
     if all(receiver.severity > Severity.CRITICAL for receiver in receivers.values()):
         yield Loc(("receivers",), "critical alerts are told to nobody: each min_severity is above them")
+    elif not any(map(_wakes, receivers.values())):
+        yield Loc(("receivers",), "critical alerts go by e-mail or to a screen alone: nothing will wake you")
     for i, rule in rules.items():
         if rule.enabled:
             yield from _unheard_of(("rules", i), rule, receivers)
     if not any(rule.enabled and not rule.ALWAYS_ON for rule in rules.values()):
         yield Loc(("rules",), "no rule is on: only blindness will be told")
+
+
+def _wakes(receiver: ReceiverSettings) -> bool:
+    """May it, for all that can be known, make a sound at night that something critical has happened?"""
+    schema = receiver.url.get_secret_value().partition("://")[0].lower()
+    return receiver.severity <= Severity.CRITICAL and schema not in SILENT
 
 
 def _unheard_of(loc: tuple[str | int, ...], rule: Rule, receivers: dict[str, ReceiverSettings]) -> Iterator[Loc]:

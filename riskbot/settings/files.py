@@ -1,6 +1,7 @@
 """A rules file and those that it includes: read as one document, each part of which is known by its file and line.
 
-`include = ["rules.d/*.toml"]` stands in the main file only. An included file holds rules and receivers, nothing else.
+`include = ["rules.d/*.toml"]` stands in the main file only. An included file holds rules, their cases and receivers,
+nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from riskbot.settings.mistakes import HEADERS, SYNTAX, located, unknown_key
 from riskbot.settings.model import ConfigError, File, Loc, Problem, named
 from riskbot.settings.secrets import Secrets, home, reason
 
-SHARED = {"rules": list, "receivers": dict}
+LISTS = ("rules", "cases")
+SHARED = {"rules": list, "receivers": dict, "cases": list}
 """What an included file may hold."""
 
 _KEYS = ("accounts", "receivers")
@@ -67,8 +69,10 @@ class Sources:
                 self.doubts.append(Loc(("include", i), "include: no file matches this, so nothing is included"))
             for file in files:
                 self._add(file)
-        rules = ((source, _part(source.document, "rules")) for source in self.all)
-        self._rules = [(source, i) for source, entries in rules for i in range(len(entries))]
+        self._owners = {
+            section: [(source, i) for source in self.all for i in range(len(_part(source.document, section)))]
+            for section in LISTS
+        }
 
     def _add(self, path: Path) -> None:
         if any(source.path == path for source in self.all):
@@ -98,12 +102,17 @@ class Sources:
     def place(self, loc: tuple[str | int, ...]) -> tuple[Source, tuple[str | int, ...]]:
         """The file in which a place of the one document stands, and where."""
         match loc:
-            case ("rules", int(i), *rest) if i < len(self._rules):
-                source, own = self._rules[i]
-                return source, ("rules", own, *rest)
+            case (("rules" | "cases") as section, int(i), *rest) if i < len(self._owners[section]):
+                source, own = self._owners[section][i]
+                return source, (section, own, *rest)
             case ("receivers", name, *_):
                 return next((s for s in self.all if name in named(s.document, "receivers")), self.main), loc
         return self.main, loc
+
+    def where(self, loc: tuple[str | int, ...]) -> str:
+        """The file and line of a place of the one document: `rules.d/debt.toml:7`."""
+        source, own = self.place(loc)
+        return located(source.path, source.text, [Loc(own, "")])[0].where
 
     def note(self, found: Iterable[Loc]) -> None:
         """These are places of the one document."""
@@ -125,13 +134,13 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def _joined(documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first one, with the rules and receivers of the others. Of a name that is there twice the first counts."""
+    """The first one, with what the others hold. Of a receiver's name that is there twice the first counts."""
     main = documents[0]
-    rules = [entry for document in documents for entry in _part(document, "rules")]
+    lists = {section: [entry for document in documents for entry in _part(document, section)] for section in LISTS}
     receivers: dict[str, Any] = {}
     for document in documents:
         receivers |= {name: item for name, item in named(document, "receivers").items() if name not in receivers}
-    shared = {"rules": rules, "receivers": receivers}
+    shared = {**lists, "receivers": receivers}
     right = {key: value for key, value in shared.items() if value and isinstance(main.get(key, value), SHARED[key])}
     return {**main, **right}
 
@@ -148,7 +157,7 @@ def _misplaced(document: dict[str, Any]) -> Iterator[Loc]:
             if not isinstance(value, SHARED[key]):
                 yield Loc((key,), f"{key}: write {HEADERS[key]} and its keys below it")
         elif key in File.model_fields:
-            yield Loc((key,), f"{key}: belongs in the main file; an included one holds rules and receivers only")
+            yield Loc((key,), f"{key}: belongs in the main file; an included one holds rules, cases and receivers only")
         else:
             yield Loc((key,), unknown_key(key, [*SHARED]))
 

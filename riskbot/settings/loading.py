@@ -55,8 +55,19 @@ def load(
         source.found += open_secrets(source.path, source.document)
     everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
     files = tuple(source.path for source in sources.all)
+    db = _db(path, file.store, env)
     return Config(
-        file.accounts, file.receivers, everything, _db(path, file.store, env), tuple(sources.told()), files, file.store
+        file.accounts,
+        file.receivers,
+        everything,
+        db,
+        tuple(sources.told()),
+        files,
+        heartbeat=file.heartbeat,
+        store=file.store,
+        start=file.start,
+        daily=file.daily,
+        web=file.web,
     )
 
 
@@ -155,7 +166,7 @@ def _doubles(document: dict[str, Any], sources: Sources) -> Iterator[Loc]:
 
 
 def _strangers(document: dict[str, Any]) -> Iterator[Loc]:
-    """Rules that name an account or a receiver that is not there; receivers with such a fallback."""
+    """Rules, and those who speak unasked, that name an account or a receiver that is not there."""
     accounts = [account["name"] for _, account in tables(document, "accounts") if "name" in account]
     for key, found in (("accounts", accounts), ("receivers", named(document, "receivers"))):
         known = [str(word) for word in found]
@@ -164,6 +175,12 @@ def _strangers(document: dict[str, Any]) -> Iterator[Loc]:
             for j, word in enumerate(words if isinstance(words, list) else ()):
                 if known and word not in known:
                     yield Loc(("rules", i, key, j), no_such(key.removesuffix("s"), word, known))
+    receivers = [str(word) for word in named(document, "receivers")]
+    for section in ("start", "daily"):
+        words = named(document, section).get("receivers")
+        for j, word in enumerate(words if isinstance(words, list) else ()):
+            if receivers and word not in receivers:
+                yield Loc((section, "receivers", j), no_such("receiver", word, receivers))
 
 
 def _bad_fallbacks(document: dict[str, Any]) -> Iterator[Loc]:

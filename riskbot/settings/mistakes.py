@@ -11,7 +11,20 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
-from riskbot.settings.model import AccountSettings, File, Loc, Problem, ReceiverSettings, StoreSettings, texts
+from riskbot.settings.cases import Case, Cases, Do, Expect, Never, Suite
+from riskbot.settings.model import (
+    AccountSettings,
+    DailySettings,
+    File,
+    HeartbeatSettings,
+    Loc,
+    Problem,
+    ReceiverSettings,
+    StartSettings,
+    StoreSettings,
+    WebSettings,
+    texts,
+)
 from riskbot.snapshot import field_paths
 from riskbot.text import span
 
@@ -33,7 +46,18 @@ SYNTAX = (
 )
 """How tomllib begins to say it, and how a trader understands it."""
 
-HEADERS = {"accounts": "[[accounts]]", "rules": "[[rules]]", "receivers": "[receivers.NAME]", "store": "[store]"}
+HEADERS = {
+    "accounts": "[[accounts]]",
+    "rules": "[[rules]]",
+    "receivers": "[receivers.NAME]",
+    "store": "[store]",
+    "web": "[web]",
+    "heartbeat": "[heartbeat]",
+    "start": "[start]",
+    "daily": "[daily]",
+    "suite": "[suite]",
+    "cases": "[[cases]]",
+}
 """How the sections of a file are written."""
 
 _SHAPES = ("tuple_type", "dict_type", "model_type")
@@ -61,7 +85,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and len(loc) <= 2 and loc[0] in HEADERS:
+    if issubclass(model, Cases) and kind in _SHAPES and _is_table(loc):
         return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
     if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
         return f"{key}: belongs at the top of the file, above the first [section]"
@@ -76,7 +100,15 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{key}: {message}" if loc else message
 
 
+def _is_table(loc: tuple[str | int, ...]) -> bool:
+    """Is it a section of a file, or one of many such?"""
+    section = str(loc[0])
+    return len(loc) <= (1 if HEADERS.get(section) == f"[{section}]" else 2) and section in HEADERS
+
+
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
+    if section is Case and detail["type"] in _SHAPES and ("cases", key) in _SECTIONS:
+        return f"write [[cases.{key}]] and its keys below it, or {key} = [{{ … }}]"
     words = _PLAIN.get(detail["type"])
     if words is None:
         known = {*field_paths(), *section.model_fields}
@@ -118,20 +150,43 @@ def no_such(what: str, word: object, known: Iterable[str]) -> str:
     return f'no {what} "{word}"{near}' if near else f"no such {what}; known are {', '.join(sorted(known))}"
 
 
+_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    ("accounts",): AccountSettings,
+    ("receivers",): ReceiverSettings,
+    ("store",): StoreSettings,
+    ("web",): WebSettings,
+    ("heartbeat",): HeartbeatSettings,
+    ("start",): StartSettings,
+    ("daily",): DailySettings,
+    ("suite",): Suite,
+    ("cases", "do"): Do,
+    ("cases", "expect"): Expect,
+    ("cases", "never"): Never,
+    ("cases",): Case,
+}
+"""The classes that describe places of a document; the first that fits."""
+
+
 def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     """The class that describes a place of the document."""
-    sections: dict[str, type[BaseModel]] = {
-        "accounts": AccountSettings,
-        "receivers": ReceiverSettings,
-        "store": StoreSettings,
-    }
-    return sections.get(str(loc[0]), model) if model is File and loc else model
+    if not issubclass(model, Cases):
+        return model
+    names = tuple(part for part in loc if isinstance(part, str))
+    return next((found for place, found in _SECTIONS.items() if names[: len(place)] == place), model)
+
+
+_TABLES = {
+    "labels": '{ desk = "…" }',
+    "feed": '{ "details.twap/USDT" = "0*5 2*10" }',
+    "receiver": '{ phone = "429(7s) ok" }',
+}
+"""Keys that take a table, and how that is written."""
 
 
 def _example(section: type[BaseModel], key: str) -> str:
     field = next((field for name, field in section.model_fields.items() if (field.alias or name) == key), None)
-    if key == "labels":
-        return '{ desk = "…" }'
+    if key in _TABLES:
+        return _TABLES[key]
     if field is None or get_origin(field.annotation) is dict:
         return "{ warning = …, critical = … }"
     return '"1h"' if _is_duration(section, key) else '"…"'

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from riskbot import spelling
+from riskbot.delivery import Receiver
 from riskbot.model import Severity
-from riskbot.rules import Duration, Rule, TierName
+from riskbot.rules import Duration, Rule, TierName, suggest
+from riskbot.settings.cases import Cases, Section
 
 SELF = "riskbot"
 """The name under which riskbot tells of its own state."""
@@ -47,11 +62,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """One `[[accounts]]` entry: an API key of OKX, read-only for preference; or the source of a plugin."""
 
     name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
@@ -93,7 +104,7 @@ class AccountSettings(_Section):
         return url
 
 
-class ReceiverSettings(_Section):
+class ReceiverSettings(Section):
     """One `[receivers.NAME]`: whom to tell."""
 
     url: SecretStr = Field(min_length=1, description="Any Apprise URL.")
@@ -107,20 +118,140 @@ class ReceiverSettings(_Section):
         """`min_severity` as a Severity."""
         return Severity[self.min_severity.upper()]
 
+    def receiver(self, name: str) -> Receiver:
+        """Whom to tell, from which severity on, and who else if that fails."""
+        return Receiver(name, self.severity, self.fallback, self.fallback_after, self.per_minute)
 
-class StoreSettings(_Section):
+
+class HeartbeatSettings(Section):
+    """`[heartbeat]`: an outside service that calls when riskbot falls silent."""
+
+    url: SecretStr = Field(min_length=1, description="A ping URL of Healthchecks or a push URL of Uptime Kuma.")
+    every: Duration = Field(60.0, ge=10, le=3600, description="Seconds between two pings.")
+
+    @field_validator("url")
+    @classmethod
+    def _secure(cls, url: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            right = False
+        if not right or not re.fullmatch(r"[!-~]+", url.get_secret_value()):
+            raise PydanticCustomError("heartbeat_url", "not a URL: write https://… as the service shows it")
+        if parts.scheme == "http" and parts.hostname not in {"::1", *LOOPBACK}:
+            raise PydanticCustomError("heartbeat_url", "it is a secret and would travel in the clear: write https://")
+        return url
+
+
+def _time(value: object) -> time:
+    if isinstance(value, time) and value.tzinfo is None:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"([01]?[0-9]|2[0-3]):[0-5][0-9]", value):
+        return time.fromisoformat(value.zfill(5))
+    raise PydanticCustomError("time", 'not a time of day: write "08:00"')
+
+
+Time = Annotated[time, BeforeValidator(_time), WithJsonSchema(spelling.TIME)]
+"""A time of day; a trader writes `"08:00"`."""
+
+
+class StartSettings(Section):
+    """`[start]`: who hears that riskbot has started, if what is watched has changed or nobody watched for a while."""
+
+    receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
+
+
+class DailySettings(Section):
+    """`[daily]`: one message a day on how all is."""
+
+    at: Time = Field(description="When.")
+    timezone: str | None = Field(None, description="Where it is that time; else where this machine thinks it is.")
+    receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            near = suggest(name, available_timezones()) or ' is known by that name here: write one as "Europe/Berlin"'
+            raise PydanticCustomError("zone", "no time zone{near}", {"near": near}) from None
+        return name
+
+
+class StoreSettings(Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
     journal_days: int = Field(8, ge=1, le=3650, description="How long what was seen is kept, for replay.")
     journal_mb: int = Field(512, ge=16, le=10**6, description="So many MB of it at most; the oldest goes first.")
+    max_mb: int = Field(2000, ge=10, description="Megabytes; that it has grown beyond them is told.")
+
+
+SHORTEST_TOKEN = 16
+"""Characters: what can be guessed is no token."""
+
+
+class WebSettings(Section):
+    """`[web]`: health, metrics and a status page over HTTP. Without this section nothing listens."""
+
+    token: SecretStr | None = Field(
+        None, description=f'Asked of whoever looks, {SHORTEST_TOKEN} signs at least; best as "${{RISKBOT_WEB_TOKEN}}".'
+    )
+    listen: str = Field(
+        "127.0.0.1:9105", description="Address and port; others than this machine's own need a token.",
+        examples=["127.0.0.1:9105", "[::1]:9105", "0.0.0.0:9105"],
+    )  # fmt: skip
+    max_series: int = Field(5000, ge=100, le=100_000, description="Pairs of rule and currency that the metrics show.")
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr) -> SecretStr:
+        word = token.get_secret_value()
+        if len(word) < SHORTEST_TOKEN:
+            raise PydanticCustomError("token", "too short to be safe: take the word that `openssl rand -hex 16` gives")
+        if not re.fullmatch(r"[!-~]+", word):
+            raise PydanticCustomError("token", "may hold letters, digits and signs only: no blank, no line break")
+        return token
+
+    @field_validator("listen")
+    @classmethod
+    def _guarded(cls, listen: str, info: ValidationInfo) -> str:
+        host, port = _address(listen)
+        if info.data.get("token", NONE) is None and not is_loopback(host):
+            raise PydanticCustomError(
+                "listen", "whoever reaches that address could look at the accounts: add a token to [web]"
+            )
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host, without brackets, and port."""
+        return _address(self.listen)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= 65535 and (bare != host) == (":" in bare):
+        with suppress(ValueError):
+            return bare if bare == "localhost" else str(ip_address(bare)), int(port)
+    raise PydanticCustomError("listen", "write an IP address and a port, with a colon between them; IPv6 in brackets")
+
+
+def is_loopback(host: str) -> bool:
+    """Is that name or address one by which a machine only reaches itself?"""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
 
 
 class Config(Struct, frozen=True):
     """A whole rules file, valid.
 
     db: the store's path, absolute. warnings: usable, but look. files: the file itself and those that it includes.
-    store: how much is kept.
+    store: how much is kept. web: None: nothing listens.
     """
 
     accounts: tuple[AccountSettings, ...]
@@ -129,10 +260,14 @@ class Config(Struct, frozen=True):
     db: Path
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
+    web: WebSettings | None = None
+    heartbeat: HeartbeatSettings | None = None
     store: StoreSettings = StoreSettings()
+    start: StartSettings = StartSettings()
+    daily: DailySettings | None = None
 
 
-class File(_Section):
+class File(Cases):
     """The whole document; its rules are validated one by one, each as its kind."""
 
     include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
@@ -142,6 +277,10 @@ class File(_Section):
     accounts: tuple[AccountSettings, ...] = Field((), description="Who is watched.")
     receivers: dict[str, ReceiverSettings] = Field({}, description="Who is told.")
     store: StoreSettings = Field(StoreSettings(), description="Where riskbot remembers.")
+    web: WebSettings | None = Field(None, description="What can be looked at over HTTP.")
+    heartbeat: HeartbeatSettings | None = Field(None, description="Who is pinged while all is well.")
+    start: StartSettings = Field(StartSettings(), description="Who hears of a start.")
+    daily: DailySettings | None = Field(None, description="When to say how all is, once a day.")
     rules: tuple[dict[str, Any], ...] = Field((), description="What to watch for.")
 
 

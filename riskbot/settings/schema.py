@@ -67,10 +67,11 @@ def _tidy(node: Any, parts: Mapping[str, Any]) -> Any:
         return [_tidy(item, parts) for item in node]
     if not isinstance(node, dict):
         return node
+    node = _without_null(node)
     if ref := str(node.get("$ref", "")).rpartition("/")[2]:
         node = {**parts.get(ref, {}), **{key: value for key, value in node.items() if key != "$ref"}}
         parts = {name: part for name, part in parts.items() if name != ref}  # one that holds itself ends there
-    node = _default(_tiers(_without_null(node)))
+    node = _default(_tiers(node))
     return {key: _tidy(value, parts) if key != "default" else value for key, value in node.items()}
 
 

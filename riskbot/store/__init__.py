@@ -109,6 +109,11 @@ class Message(Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
 
     @property
+    def since(self) -> float:
+        """When there was first something to tell that was not told yet."""
+        return min((self.at, *(step.at for step in self.covers)))
+
+    @property
     def urgency(self) -> Severity:
         """The worst this row has to say: also a closing that covers an untold critical is critical.
 
@@ -129,6 +134,14 @@ class Kept(Struct, frozen=True):
     since: float
     hash: str
     bundle: str
+
+
+class Room(Struct, frozen=True):
+    """What a store takes of its disk, what is free there for it, and how large the disk is: bytes."""
+
+    used: int
+    free: int
+    total: int
 
 
 class Store(Protocol):

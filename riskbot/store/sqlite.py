@@ -23,13 +23,13 @@ from typing import Self, TypeVar
 from riskbot.history import Point
 from riskbot.model import Event, Severity
 from riskbot.recording import Batch
-from riskbot.store import KEEP_LONG, Kept, Message, State, Unavailable
+from riskbot.store import KEEP_LONG, Kept, Message, Room, State, Unavailable
 from riskbot.store import sqlite_past as past
 from riskbot.store import sqlite_recording as recording
 from riskbot.store import sqlite_values as values
 from riskbot.store.outbox import Row
 from riskbot.store.schema import MIGRATIONS
-from riskbot.store.sqlite_file import SqliteFile
+from riskbot.store.sqlite_file import SqliteFile, room
 from riskbot.store.sqlite_outbox import SqliteOutbox
 from riskbot.store.worker import Worker
 
@@ -148,6 +148,10 @@ class SqliteStore:
         before = self._version
         (self._version,) = await self._read(lambda db: db.execute("PRAGMA data_version").fetchone())
         return self._version != before
+
+    async def room(self) -> Room:
+        """What the database and its log take of their disk, and what is left there."""
+        return await self._call(lambda: room(self.path))
 
     async def take(
         self, receiver: str, n: int, now: float, lease: float, least: Severity = Severity.OK, account: str = ""

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from msgspec import MsgspecError
 
-from riskbot.store import Broken, StoreError, Unavailable
+from riskbot.store import Broken, Room, StoreError, Unavailable
 
 T = TypeVar("T")
 
@@ -60,6 +60,19 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, ValueError, MsgspecError) as error:
         raise explain(path, error) from error
+
+
+def size(path: Path) -> int:
+    """Of a database and of its log, where what was written last is: bytes. Raises OSError."""
+    log = path.with_name(f"{path.name}-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
+def room(path: Path) -> Room:
+    """What a database takes of its disk, and what is left there. Raises Unavailable."""
+    with explained(path):
+        disk = os.statvfs(path.parent)
+        return Room(size(path), disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
 
 class SqliteFile:

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from riskbot.history import Point
 from riskbot.model import Event, Severity
 from riskbot.recording import Batch
-from riskbot.store import Broken, Fenced, Kept, Message, State, Store, StoreError, Unavailable
+from riskbot.store import Broken, Fenced, Kept, Message, Room, State, Store, StoreError, Unavailable
 from riskbot.store.memory import event_key, window
 from riskbot.store.mirror import KNOWN, Mirror
 from riskbot.store.outbox import SENDING, STATES, WAITING, Outbox, Row, key
@@ -56,6 +56,9 @@ class Primary(Store, Protocol):
 
     async def touched(self) -> bool:
         """Has another program written since this was last asked? At first: perhaps. Raises Unavailable."""
+
+    async def room(self) -> Room:
+        """What it takes of its disk, and what is left there. Raises Unavailable."""
 
 
 class SurvivingStore:
@@ -227,6 +230,12 @@ class SurvivingStore:
         rows |= {name: (row.state, row.message) for name, row in self._mirror.rows.rows.items()}
         chosen = [row for row in rows.values() if row[0] in states]
         return sorted(chosen, key=lambda row: row[1].at, reverse=True)
+
+    async def room(self) -> Room | None:
+        """What the primary takes of its disk, and what is left there; None while it fails, or that can't be told."""
+        with suppress(StoreError):
+            return await self._there().room() if self.failing is None else None
+        return None
 
     def unsent(self) -> list[Message]:
         """All that waits to be sent, as memory has it: without a look at the primary."""

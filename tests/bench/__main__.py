@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,13 @@ async def _watch(store: SqliteStore, name: str, account: OkxSource) -> Watch:
     return watch
 
 
+WEB = "127.0.0.1:9195"
+
+
 def config(folder: Path, url: str, accounts: int, currencies: int = 20) -> Path:
     """A rules file for so many accounts and the 20 rules."""
     document = {
+        "web": {"listen": WEB},
         "accounts": [
             {"name": f"a{i}", "api_key": f"key-{currencies}-{i}", **SECRETS, "base_url": url} for i in range(accounts)
         ],
@@ -214,6 +218,39 @@ async def crowds(url: str) -> None:
     OUT.print(table)
 
 
+async def scrapes(url: str) -> None:
+    """What it costs the polls that somebody scrapes /metrics every second, and looks at the page."""
+    table = Table("accounts", "asked", "cores", "late p50 ms", "p99 ms", "/metrics ms", "KiB", title="somebody looks")
+    for accounts in (1, 100):
+        for paths in ((), ("metrics",), ("metrics", "")):
+            looking = asyncio.create_task(_look(paths))
+            row = await crowd(url, accounts, 20, 20.0)
+            looking.cancel()
+            times, size = await looking
+            took = f"{statistics.median(times) * 1000:.0f}" if times else ""
+            asked = ", ".join(f"/{path}" for path in paths) or "nothing"
+            table.add_row(str(accounts), asked, row[2], *row[6:8], took, f"{size / 1024:.0f}" if size else "")
+    OUT.print(table)
+
+
+async def _look(paths: tuple[str, ...]) -> tuple[list[float], int]:
+    """Asks every second until cancelled; gives how long /metrics took, and how large it was at last."""
+    times, size = [], 0
+    with suppress(asyncio.CancelledError):
+        async with aiohttp.ClientSession() as session:
+            while paths:
+                await asyncio.sleep(1)
+                with suppress(aiohttp.ClientError):
+                    for path in paths:
+                        before = time.perf_counter()
+                        async with session.get(f"http://{WEB}/{path}") as response:
+                            body = await response.read()
+                        if path == "metrics":
+                            times.append(time.perf_counter() - before)
+                            size = len(body)
+    return times, size
+
+
 async def alarm(url: str, times: int = 15) -> None:
     """From the reply that crosses a tier to the webhook, the durable record in between."""
     with tempfile.TemporaryDirectory() as folder:
@@ -278,8 +315,8 @@ async def _first_poll(url: str, path: str) -> float:
 
 
 async def main() -> None:
-    """All of it, about five minutes; or the parts that are named: polls, crowds, alarm, starts."""
-    parts = {"polls": polls, "crowds": crowds, "starts": starts, "alarm": alarm}
+    """All of it, about five minutes; or the parts that are named: polls, crowds, alarm, starts, scrapes."""
+    parts = {"polls": polls, "crowds": crowds, "starts": starts, "alarm": alarm, "scrapes": scrapes}
     for name in sys.argv[1:] or parts:
         with server() as url:
             await parts[name](url)

@@ -12,6 +12,7 @@ from riskbot.cli import common
 from riskbot.cli import run as command
 from riskbot.redact import Redactor
 from riskbot.service import Service
+from riskbot.service.notify_socket import NotifySocket
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
 
     Service.__init__, Service.run = make, noting  # type: ignore[assignment, method-assign]
     with asyncio.Runner(loop_factory=command._loop_factory()) as runner:
-        runner.run(command.watch(common.load(path), path, Redactor()))
+        runner.run(command.watch(*common.load_all(path), path, Redactor(), NotifySocket(str)))
 
 
 if __name__ == "__main__":

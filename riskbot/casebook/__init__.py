@@ -1,0 +1,1 @@
+"""Cases of rules, played on the real service in virtual time."""
