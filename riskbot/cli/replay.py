@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from math import inf
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from riskbot.cli import replayed, stored, verifying
 from riskbot.cli.common import config_option, fail, load_all, mistakes_told
+from riskbot.cli.progress import progress
 
 if TYPE_CHECKING:
     from riskbot.playback import Entry
@@ -281,16 +281,9 @@ class _Bad:
 
 
 def _shown(entries: Iterable[Entry], source: Recording) -> Iterator[Entry]:
-    """The same, with a bar on the terminal that shows how far it is."""
-    if not sys.stderr.isatty():
-        yield from entries
-        return
-    from rich.console import Console  # noqa: PLC0415 - see cli/__init__.py
-    from rich.progress import Progress  # noqa: PLC0415 - see cli/__init__.py
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(source.name, total=1.0)
+    """The same, with a bar that shows how far it is."""
+    with progress(source.name) as tell:
         for i, entry in enumerate(entries):
             if not i % 256:
-                bar.update(task, completed=source.part)
+                tell(source.part)
             yield entry

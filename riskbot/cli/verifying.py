@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskbot.cli import stored
 from riskbot.cli.common import console, echo_json, fail, load_plugins, mistakes_told
+from riskbot.cli.progress import progress
 
 if TYPE_CHECKING:
     from riskbot.verify import Difference, Verdict
@@ -29,7 +29,8 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
     verdicts: dict[str, Verdict] = {}
     try:
         found = archive.segments(db, account or "")
-        with _bar(db.name, sum(segment.looks for segment in found)) as advance:
+        with progress(db.name) as tell:
+            advance = _counting(sum(segment.looks for segment in found), tell)
             for name in dict.fromkeys(segment.account for segment in found):
                 verdicts[name] = verify_stored(db, name, kinds, advance)
     except (StoreError, BadRecording, ValueError) as error:
@@ -44,18 +45,16 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
         sys.exit(1)
 
 
-@contextmanager
-def _bar(name: str, looks: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal that shows how far it is."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - see cli/__init__.py
-    from rich.progress import Progress  # noqa: PLC0415 - see cli/__init__.py
+def _counting(looks: int, tell: Callable[[float], None]) -> Callable[[int], None]:
+    """From how many were judged to how much is done."""
+    done = 0
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=looks)
-        yield lambda count: bar.advance(task, count)
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(done / max(1, looks))
+
+    return advance
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
