@@ -19,6 +19,7 @@ COMMANDS = {
     "test": "Play cases and see that exactly the right messages come.",
     "show-config": "Show the whole configuration, defaults included, without secrets.",
     "notify": "Send a test message to the receivers and show what they answer.",
+    "drill": "Rehearse: a scenario through rules and receivers, marked DRILL.",
     "reload": "Plan what a changed rules file does, then have it taken up.",
     "status": "Show whether all is well: accounts, receivers, the store.",
     "alerts": "Show open and pending alerts and who was told.",
