@@ -168,5 +168,19 @@ def table(*columns: str) -> Any:
     return found
 
 
+@contextmanager
+def progress(name: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A bar on the terminal that shows how far it is; what it gives is told of each step. Nothing where none is."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - see `console`
+    from rich.progress import Progress  # noqa: PLC0415 - see `console`
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda step: bar.advance(task, step)
+
+
 STYLES = {"info": "cyan", "warning": "yellow", "critical": "red", "emergency": "bold white on red", "ok": "green"}
 """How severities look in the terminal."""

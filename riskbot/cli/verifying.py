@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskbot.cli import stored
-from riskbot.cli.common import console, echo_json, fail, load_plugins, mistakes_told
+from riskbot.cli.common import console, echo_json, fail, load_plugins, mistakes_told, progress
 
 if TYPE_CHECKING:
     from riskbot.verify import Difference, Verdict
@@ -29,7 +28,7 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
     verdicts: dict[str, Verdict] = {}
     try:
         found = archive.segments(db, account or "")
-        with _bar(db.name, sum(segment.looks for segment in found)) as advance:
+        with progress(db.name, sum(segment.looks for segment in found)) as advance:
             for name in dict.fromkeys(segment.account for segment in found):
                 verdicts[name] = verify_stored(db, name, kinds, advance)
     except (StoreError, BadRecording, ValueError) as error:
@@ -42,20 +41,6 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
         _show(verdicts)
     if not all(verdict.exact for verdict in verdicts.values()):
         sys.exit(1)
-
-
-@contextmanager
-def _bar(name: str, looks: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal that shows how far it is."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - see cli/__init__.py
-    from rich.progress import Progress  # noqa: PLC0415 - see cli/__init__.py
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=looks)
-        yield lambda count: bar.advance(task, count)
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
