@@ -147,11 +147,13 @@ class Life:
 async def crashed(path: Path) -> Path:
     """A database of a crash and a recovery, with a restart between; it ends with a quiet hour."""
     life = Life(path, 1)
+    life.hands.wall = life.hands.monotonic = 1_700_000_000.0
     await life.start()
     for ratio in ("12", "4.5", "2.5", "2.5", "restart", "2.5", "4.5", *["12"] * 8):
         if ratio == "restart":
             await life.journal.write()
             await life.die()
+            continue
         life.market.ratio = ratio
         life.hands.turn(2.0)
         await life.watch.poll()

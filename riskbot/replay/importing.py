@@ -55,14 +55,16 @@ class Brought(Struct):
 
 def owner_of(path: Path) -> str | None:
     """The account of an exact export; None: it is a file of replies. Raises OSError, BadInput."""
-    for line in Lines(path).read(lambda _: None):
-        head = _object(line)
-        if "recording" not in head:
-            return None
-        if head["recording"] != FORMAT or not isinstance(head.get("account"), str):
-            raise BadInput(f"{path.name}:1: a newer riskbot has written it, or it is no export")
-        return str(head["account"])
-    return None
+    first = next(Lines(path).read(lambda _: None), b"")
+    try:
+        head = _object(first)
+    except BadInput:
+        return None
+    if "recording" not in head:
+        return None
+    if head["recording"] != FORMAT or not isinstance(account := head.get("account"), str):
+        raise BadInput(f"{path.name}:1: a newer riskbot has written it, or it is no export")
+    return account
 
 
 def replies(db: Path, account: str, path: Path, skip: Skip, tell: Tell) -> Brought:
