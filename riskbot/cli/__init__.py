@@ -33,6 +33,7 @@ COMMANDS = {
     "metrics": "Show the metrics; write alerts and a dashboard of them.",
     "systemd": "Print or install the unit that makes it a service.",
     "schema": "Write the JSON Schema of the rules file, for editors.",
+    "journal": "Show how much of what was seen is kept; export, import.",
     "replay": "Play a recording through your rules: what they would have done.",
     "demo": "Play a crash on this machine: no key, no network.",
     "simulate": "Serve a simulated exchange to try rules against.",

@@ -19,3 +19,17 @@ def progress(name: str) -> Iterator[Callable[[float], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=1.0)
         yield lambda part: bar.update(task, completed=part)
+
+
+@contextmanager
+def steps(name: str, total: float) -> Iterator[Callable[[float], None]]:
+    """The same. Gives what is to be told of each step; `total`: all of them together."""
+    done = 0.0
+    with progress(name) as tell:
+
+        def advance(step: float) -> None:
+            nonlocal done
+            done += step
+            tell(done / max(total, 1.0))
+
+        yield advance
