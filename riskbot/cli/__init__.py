@@ -26,6 +26,7 @@ COMMANDS = {
     "ack": "Acknowledge open alerts: no reminders for a while.",
     "silence": "Hide alerts of some rules for a while; list and end that.",
     "history": "Show past alerts and what became of their messages.",
+    "explain": "Say why a rule fires or does not, and who was told.",
     "outbox": "Show messages that wait or were given up; send again, drop.",
     "plugins": "Show the plugins and what they offer; begin a new one.",
     "rules": "Show what kinds of rules there are; write one to begin with.",
