@@ -1,4 +1,4 @@
-"""The line of a value in a TOML document. Loaded only when there is an error to show."""
+"""Where a value stands in a TOML document. Loaded only when there is an error to show, or a file to change."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Lines:
 
     def __init__(self, source: str) -> None:
         self._lines: dict[Loc, int] = {(): 1}
+        self._spans: dict[Loc, tuple[int, int]] = {}
         self._counts: dict[Loc, int] = {}
         root = Parser(Language(tree_sitter_toml.language())).parse(source.encode()).root_node
         self._pairs((), root)
@@ -31,6 +32,14 @@ class Lines:
         while loc not in self:
             loc = loc[:-1]
         return self._lines[loc]
+
+    def span(self, loc: Loc) -> tuple[int, int] | None:
+        """Where the value of a key begins and ends, in bytes of UTF-8; None: the document has no such key."""
+        return self._spans.get(loc)
+
+    def last(self, loc: Loc) -> int | None:
+        """Where the last value of a table ends; None: it has no key of its own."""
+        return max((end for key, (_, end) in self._spans.items() if key[:-1] == loc), default=None)
 
     def _note(self, loc: Loc, node: Node) -> None:
         self._lines.setdefault(loc, node.start_point[0] + 1)
@@ -62,6 +71,7 @@ class Lines:
         for part in _keys(key):
             loc = (*loc, part)
             self._note(loc, node)
+        self._spans.setdefault(loc, (value.start_byte, value.end_byte))
         self._value(loc, value)
 
     def _value(self, loc: Loc, node: Node) -> None:

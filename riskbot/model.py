@@ -128,6 +128,7 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     told: by receiver, then by `rule/subject`.
     blind: since when each rule has had a reading it should have had and did not, and why.
     seen: when the last fresh snapshot was judged. exposed: it showed debt. uid: whose account it is, once known.
+    gate: what the key may do, and what it might before.
     """
 
     alerts: dict[str, dict[str, Alert]] = field(default_factory=dict)
@@ -136,6 +137,7 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     seen: float = 0.0
     exposed: bool = False
     uid: str = ""
+    gate: Gate | None = None
 
     def near(self, at_least: Severity, besides: frozenset[str] = frozenset()) -> bool:
         """As `open`, but also what is only on its way there."""
@@ -194,6 +196,38 @@ class AccountInfo(Struct, frozen=True):
     ips: tuple[str, ...] = ()
     main_uid: str = ""
 
+    @property
+    def gate(self) -> tuple[str, frozenset[str], frozenset[str]]:
+        """What must not change unnoticed, in whatever order OKX gives it."""
+        return self.mode, frozenset(self.permissions), frozenset(self.ips)
+
+
+CHANGE_LASTS = 3600.0
+"""Seconds for which it is told that a key, or the account's mode, has changed."""
+
+
+class Gate(Struct, frozen=True, omit_defaults=True):
+    """The key and the account's mode as last read. before: as they were before they changed; changed: when they did.
+
+    Until a change is told no more, a further one is one from the same beginning.
+    """
+
+    info: AccountInfo
+    before: AccountInfo | None = None
+    changed: float = 0.0
+
+    def then(self, info: AccountInfo, now: float) -> Gate:
+        """As it is now; the very same object if nothing has changed."""
+        if info == self.info:
+            return self
+        if info.gate == self.info.gate:
+            return Gate(info, self.before, self.changed)
+        return Gate(info, self.told_before(now) or self.info, now)
+
+    def told_before(self, now: float) -> AccountInfo | None:
+        """From what they changed, as long as that is told."""
+        return self.before if now - self.changed < CHANGE_LASTS else None
+
 
 class Outage(Struct, frozen=True):
     """The account can't be seen: the last polls failed.
@@ -209,6 +243,21 @@ class Outage(Struct, frozen=True):
     severity: Severity = Severity.OK
     never: bool = False
     stale_after: float = 0.0
+
+
+class Observation(Struct, frozen=True):
+    """One look at an account: all that its rules are asked with, besides the past.
+
+    at: the moment. snapshot: a reply that came just then; None: the last one stands. outage: nothing is seen, or the
+    last reply is not true any more. info: what was known of the account by then. max_gap: the longest pause, seconds,
+    after which a fall need not be earned anew.
+    """
+
+    at: float
+    snapshot: Snapshot | None
+    outage: Outage | None
+    info: AccountInfo | None
+    max_gap: float
 
 
 class View(Struct, frozen=True):

@@ -15,6 +15,7 @@ from riskbot.service.clock import Clock
 from riskbot.service.courier import Courier
 from riskbot.service.judge import Judge
 from riskbot.service.minder import Minder
+from riskbot.service.recorder import Recorder
 from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.source import SourceError
@@ -82,7 +83,9 @@ class Desk:
         self.minder = Minder(self.hands.clock, self.problems, stopwatch or (lambda: self.hands.monotonic))
         self.store = store or MemoryStore()
         self.woken: list[str] = []
-        self.judge = Judge("main", rules or (RATIO, DEBT, BLIND), [Receiver("phone")], self.store, self.woken.append)
+        self.recorder = Recorder("main", "b1")
+        chosen, phone = rules or (RATIO, DEBT, BLIND), [Receiver("phone")]
+        self.judge = Judge("main", chosen, phone, self.store, self.woken.append, recorder=self.recorder)
         self.judge._compose, self.judge._heard = self.minder.compose, self.minder.heard
         self.watch = Watch(self.judge, self.market, self.hands.clock, self.problems, 1.0, self.minder.ask)
 

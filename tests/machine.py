@@ -76,10 +76,17 @@ class Disk(MemoryStore):
         return self.fuse < 0
 
     async def commit(
-        self, account: str, rev: int, commit_id: str, value: bytes, messages: Any = (), events: Any = ()
+        self,
+        account: str,
+        rev: int,
+        commit_id: str,
+        value: bytes,
+        messages: Any = (),
+        events: Any = (),
+        batches: Any = (),
     ) -> int:
         async def write() -> int:
-            done = await super(Disk, self).commit(account, rev, commit_id, value, messages, events)
+            done = await super(Disk, self).commit(account, rev, commit_id, value, messages, events, batches)
             self.writes.append(Write(value, tuple(messages), tuple(events)))
             self.course += events
             return done

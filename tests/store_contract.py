@@ -13,8 +13,11 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from riskbot.history import Point
 from riskbot.model import Cause, Event, Severity
-from riskbot.store import KEEP_LONG, Attempt, Fenced, Message, Point, State, Store
+from riskbot.recording import Batch, points_only
+from riskbot.recording.wire import compressed
+from riskbot.store import KEEP_LONG, Attempt, Fenced, Kept, Message, State, Store
 from riskbot.store.outbox import MOST_ATTEMPTS, STATES
 
 OK, INFO, WARNING, CRITICAL, EMERGENCY = Severity
@@ -71,6 +74,14 @@ def event(seq: int = 1, *, account: str = "main", at: float | None = None, value
         None if value is None else Decimal(value),
         "as seen",
     )
+
+
+def batch(
+    index: int = 0, *, segment: str = "s1", account: str = "main", at: float = 1.0, data: bytes = b"\x01\x90"
+) -> Batch:
+    """A batch of one look, at the moment `at` + index. Its data are not looked at, but as a store may compress them."""
+    moment = at + index
+    return Batch(account, segment, index, moment, moment, 1, compressed(data))
 
 
 async def queue(store: Store, *messages: Message, account: str = "main") -> None:
@@ -644,14 +655,16 @@ class StoreContract:
 
     async def test_the_journal_gives_what_was_recorded_oldest_first(self, store: Store) -> None:
         late, early = Point("details.liab", "BTC", 20.0, "0.3"), Point("mgnRatio", "", 10.0, "12.5")
-        await store.record([("main", [late, early], 21.0), ("other", [Point("adjEq", "", 1.0, "1")], 5.0)])
+        await store.record(
+            [points_only("main", [late, early], 21.0), points_only("other", [Point("adjEq", "", 1.0, "1")], 5.0)]
+        )
 
         assert await store.recall("main", 0.0) == ([early, late], 21.0)
         assert await store.recall("nobody", 0.0) == ([], 0.0)
 
     async def test_a_window_begins_with_the_last_value_before_it_of_each_series(self, store: Store) -> None:
         points = [Point("a", ccy, at, f"{at}") for ccy in ("BTC", "ETH") for at in (1.0, 2.0, 3.0)]
-        await store.record([("main", [*points, Point("b", "", 1.0, "1")], 3.0)])
+        await store.record([points_only("main", [*points, Point("b", "", 1.0, "1")], 3.0)])
 
         found, _ = await store.recall("main", 2.5)
 
@@ -664,14 +677,14 @@ class StoreContract:
         ]
 
     async def test_a_value_at_the_beginning_of_the_window_needs_none_before_it(self, store: Store) -> None:
-        await store.record([("main", [Point("a", "", 1.0, "1"), Point("a", "", 2.0, "2")], 2.0)])
+        await store.record([points_only("main", [Point("a", "", 1.0, "1"), Point("a", "", 2.0, "2")], 2.0)])
 
         assert [p.at for p in (await store.recall("main", 2.0))[0]] == [1.0, 2.0]
         assert [p.at for p in (await store.recall("main", 1.0))[0]] == [1.0, 2.0]
 
     async def test_what_is_recorded_twice_is_there_once_and_the_last_sight_only_moves_on(self, store: Store) -> None:
-        await store.record([("main", [Point("a", "", 1.0, "1")], 9.0)])
-        await store.record([("main", [Point("a", "", 1.0, "1")], 4.0)])
+        await store.record([points_only("main", [Point("a", "", 1.0, "1")], 9.0)])
+        await store.record([points_only("main", [Point("a", "", 1.0, "1")], 4.0)])
         await store.record([])
 
         assert await store.recall("main", 0.0) == ([Point("a", "", 1.0, "1")], 9.0)
@@ -699,13 +712,97 @@ class StoreContract:
 
     async def test_a_window_is_the_same_after_older_points_are_forgotten(self, store: Store) -> None:
         points = [Point("a", "", at, f"{at}") for at in (1.0, 2.0, 3.0, 4.0)]
-        await store.record([("main", [*points, Point("gone", "X", 1.0, "1")], 4.0)])
+        await store.record([points_only("main", [*points, Point("gone", "X", 1.0, "1")], 4.0)])
         before = await store.recall("main", 3.0)
 
         await store.prune(3.0)
 
         assert await store.recall("main", 3.0) == before
         assert [p.at for p in (await store.recall("main", 0.0))[0]] == [1.0, 2.0, 3.0, 4.0]
+
+    # The recording.
+
+    async def test_batches_are_given_as_they_were_recorded_whatever_the_clock_did(self, store: Store) -> None:
+        mine = [batch(0, at=9.0), batch(1, at=9.0), batch(0, segment="s2", at=3.0), batch(1, segment="s2", at=3.0)]
+        await store.record([mine[0], batch(account="spare")])
+        await store.record(mine[1:])
+
+        assert await store.recorded("main") == mine
+        assert await store.recorded("spare") == [batch(account="spare")]
+        assert await store.recorded("nobody") == []
+
+    async def test_batches_come_with_the_commit_that_they_led_to_or_not_at_all(self, store: Store) -> None:
+        points = (Point("a", "", 1.0, "1"),)
+        await store.commit("main", 0, "c1", b"1", batches=(batch(0), replace(batch(1), points=points, seen=2.0)))
+        with pytest.raises(Fenced):
+            await store.commit("main", 0, "c2", b"2", batches=(batch(2),))
+
+        assert await store.recorded("main") == [batch(0), batch(1)]
+        assert await store.recall("main", 0.0) == (list(points), 2.0)
+
+    async def test_a_batch_that_is_recorded_twice_is_there_once(self, store: Store) -> None:
+        await store.record([batch(0), batch(1)])
+        await store.commit("main", 0, "c1", b"1", batches=(batch(0), batch(1), batch(2)))
+        await store.record([batch(2), batch(2)])
+
+        assert await store.recorded("main") == [batch(0), batch(1), batch(2)]
+
+    async def test_reading_begins_with_the_segment_that_was_under_way(self, store: Store) -> None:
+        late, early = [batch(i, segment="s2", at=10.0) for i in (0, 1)], [batch(i) for i in (0, 1)]
+        await store.record([*early, *late])
+
+        assert await store.recorded("main") == [*early, *late]
+        assert await store.recorded("main", 2.0) == [*early, *late]
+        assert await store.recorded("main", 10.5) == late
+        assert await store.recorded("main", 11.5) == []
+
+    async def test_whole_segments_are_forgotten_when_they_are_old(self, store: Store) -> None:
+        old, late = [batch(0), batch(1)], [batch(0, segment="s2", at=10.0)]
+        await store.record([*old, *late, batch(account="gone")])
+
+        await store.trim(2.0, 10**6)
+        assert await store.recorded("main") == [*old, *late]
+        assert await store.recorded("gone") == []
+
+        await store.trim(2.1, 10**6)
+        assert await store.recorded("main") == late
+
+    async def test_of_too_much_the_oldest_segments_of_all_accounts_are_forgotten_but_no_newest(
+        self, store: Store
+    ) -> None:
+        big = {name: replace(batch(segment=name, at=at), data=compressed(b"\x01" + name.encode() * 9_000_000))
+               for name, at in (("a", 1.0), ("b", 3.0), ("c", 5.0))}  # fmt: skip
+        size = len(big["a"].data)
+        spare = replace(big["a"], account="spare", segment="z", first=2.0, last=2.0)
+        await store.record([big["a"], spare, big["b"], big["c"]])
+
+        await store.trim(0.0, 4 * size + 1000)
+        assert await store.recorded("main") == [big["a"], big["b"], big["c"]]
+        await store.trim(0.0, 3 * size + 1000)
+        assert await store.recorded("main") == [big["b"], big["c"]]
+        await store.trim(0.0, 1)
+        assert await store.recorded("main") == [big["c"]]
+        assert await store.recorded("spare") == [spare]
+
+    async def test_a_configuration_is_remembered_from_when_on_it_is_in_force(self, store: Store) -> None:
+        course = [Kept(1.0, "a", "{}"), Kept(3.0, "b", '{"x":1}'), Kept(4.0, "a", "{}")]
+        for kept in (course[0], Kept(2.0, "a", "{}"), *course[1:]):
+            await store.keep(kept)
+
+        assert await store.kept() == course
+
+    async def test_configurations_that_nothing_left_refers_to_are_forgotten(self, store: Store) -> None:
+        course = [Kept(float(at), str(at), "{}") for at in range(1, 6)]
+        for kept in course:
+            await store.keep(kept)
+        await store.trim(0.0, 10**6)
+        assert await store.kept() == course, "nothing was recorded yet"
+
+        await store.record([batch(at=1.5), batch(segment="s2", at=3.5)])
+        await store.trim(0.0, 10**6)
+        assert await store.kept() == course
+        await store.trim(3.0, 10**6)
+        assert await store.kept() == course[2:]
 
     async def test_a_store_can_be_closed_twice(self, store: Store) -> None:
         await store.close()

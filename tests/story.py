@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from riskbot.delivery import Receiver
 from riskbot.history import History
 from riskbot.model import Alert, Reading, Severity, View
+from riskbot.recording import points_only
 from riskbot.rules import Measured, Rule
 from riskbot.service.judge import Judge
 from riskbot.service.selfwatch import health
@@ -109,7 +110,7 @@ class Story:
             await self.store.nack(message, now, now + wait, why, maybe_sent=verdict == "ambiguous")
 
     async def see(self, at: float, account: str = "main") -> None:
-        await self.store.record([(account, [], NOW + at)])
+        await self.store.record([points_only(account, [], NOW + at)])
 
     async def run(self, command: Command, *args: str, columns: str = "100", **env: str) -> Result:
         return await asyncio.to_thread(run, command, self.rules, *args, columns=columns, **env)

@@ -97,6 +97,30 @@ class TestTelegramContract(NotifierContract):
 # Telegram
 
 
+async def test_a_bot_api_server_of_ones_own_is_used_where_the_url_names_it(receiver: HttpReceiver) -> None:
+    receiver.answer(200, b'{"ok": true}')
+    assert await send(f"tgram://{BOT}/{CHAT}?api=http://{receiver.address}/") == Verdict(Outcome.SENT)
+    assert [path for path, _ in receiver.seen] == [f"/bot{BOT}/sendMessage"]
+
+
+@pytest.mark.parametrize(
+    ("api", "said"),
+    [
+        ("http://bots.example.com", "tgram://: api: the bot's token would travel in the clear: write https://"),
+        ("S3CRET", "tgram://: api: write https://host, or http://127.0.0.1:8081"),
+        ("http://telegram-bot-api:8081", ""),
+        ("https://bots.example.com/telegram", ""),
+    ],
+)
+def test_a_bot_api_server_must_not_give_the_token_away(api: str, said: str) -> None:
+    if not said:
+        check_url(f"tgram://{BOT}/{CHAT}?api={api}")
+        return
+    with pytest.raises(BadUrl) as error:
+        check_url(f"tgram://{BOT}/{CHAT}?api={api}")
+    assert str(error.value) == said
+
+
 async def test_telegram_gets_escaped_html(telegram: HttpReceiver) -> None:
     assert await send(f"tgram://{BOT}/{CHAT}") == Verdict(Outcome.SENT)
     path, body = telegram.seen[0]

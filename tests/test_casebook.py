@@ -135,7 +135,10 @@ def test_an_account_at_rest_tells_nothing_but_what_is_fed(desk: Desk) -> None:
 def test_the_mode_may_be_fed(desk: Desk) -> None:
     desk.rules(more='[[rules]]\nname = "mode"\nkind = "becomes"\nfield = "acctLv"\nleaves = { critical = 3 }')
 
-    assert desk.heard('feed.acctLv = "3*5 4*10m"') == ["301 phone fire critical mode"]
+    assert desk.heard('feed.acctLv = "3*5 4*10m"') == [
+        "301 phone fire critical mode",
+        "301 phone fire warning key_safety account mode",
+    ]
 
 
 def test_a_case_may_be_about_another_account(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -95,51 +96,52 @@ def path(tmp_path: Path) -> Path:
 
 
 def check(*args: str | Path, **env: str) -> Result:
-    return CliRunner().invoke(command, list(map(str, args)), env={"COLUMNS": "", **ENV, **env})
+    return CliRunner().invoke(command, list(map(str, args)), env={"COLUMNS": "250", **ENV, **env})
 
 
 def rows(result: Result) -> dict[str, str]:
-    """The lines of the table by their first cell, in single spaces."""
-    _, _, table = result.stdout.partition("\n\n")
-    cells = [re.split("  +", line.strip()) for line in table.splitlines()]
-    return {first: " ".join(rest) for first, *rest in cells}
+    """What is said of each thing, in single spaces."""
+    cells = [re.split("  +", line.strip()) for line in result.stdout.splitlines()]
+    return {name: " ".join(says) for _, name, *says in cells}
 
 
-def test_the_example_is_shown_plainly_with_a_line_for_each_rule() -> None:
+def test_the_example_is_shown_plainly_with_a_line_for_each_thing() -> None:
     result = check("-c", EXAMPLE)
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout
-    assert result.stdout.startswith(
-        f"{EXAMPLE} is right.\n"
-        "  accounts   main (global, every 1 s)\n"
-        "  receivers  phone (from info)\n"
-        "  state in   /state/riskbot.db\n"
-    )
+    assert {line.split()[0] for line in result.stdout.splitlines()} == {"ok"}
     said = rows(result)
-    assert said["margin ratio"] == "margin_ratio below info 10, warning 5, critical 3, emergency 1.5"
-    assert said["debt grows"] == (
+    assert list(said)[:4] == ["rules.example.toml", "account main", "receiver phone", "rule margin ratio"]
+    assert said["rules.example.toml"] == "is right; state in /state/riskbot.db"
+    assert said["account main"] == "global, every 1 s"
+    assert said["receiver phone"] == "from info"
+    assert said["rule margin ratio"] == "margin_ratio below info 10, warning 5, critical 3, emergency 1.5"
+    assert said["rule debt grows"] == (
         "change details.liab rises by info 10 %, warning 50 %, critical 200 %, emergency 1,000 % in 1 h"
     )
-    assert said["equity melts"] == "change adjEq falls by warning 15 %, critical 30 % in 10 min"
-    assert said["blind"] == "blind always on"
+    assert said["rule equity melts"] == "change adjEq falls by warning 15 %, critical 30 % in 10 min"
+    assert said["rule blind"] == "blind always on"
 
 
 def test_tiers_are_shown_exactly_in_their_unit_and_names_as_they_are(path: Path) -> None:
     result = check("-c", path)
 
     assert result.exit_code == 0
-    assert "[main] :fire: (global, every 1 s)\n  receivers  [/] phone (from info)\n" in result.stdout
     said = rows(result)
-    assert said["[/] margin [bold]"] == "margin_ratio below warning 3, critical 1.5 for 1 min 30 s (falls after 0 s)"
-    assert said["equity"] == "threshold adjEq below warning $123,456.5, critical $1,000"
-    assert said["liab"] == "change details.liab rises by warning 0.5 in 1 d"
-    assert said["debt"] == "change details.liab rises by warning $10,000, critical $20,000 in 1 h"
-    assert said["off"] == "level off"
-    assert said["soon"] == "time_to adjEq reaches $1,000 within warning 2 h, critical 30 min"
-    assert said["mode"] == "becomes acctLv leaves critical 3"
-    assert said["lent"] == "becomes details.autoLendStatus becomes info pending, warning active or unsupported"
-    assert said["key_safety"] == "key_safety always on"
+    assert said["account [main] :fire:"] == "global, every 1 s"
+    assert said["receiver [/] phone"] == "from info"
+    assert said["rule [/] margin [bold]"] == (
+        "margin_ratio below warning 3, critical 1.5 for 1 min 30 s (falls after 0 s)"
+    )
+    assert said["rule equity"] == "threshold adjEq below warning $123,456.5, critical $1,000"
+    assert said["rule liab"] == "change details.liab rises by warning 0.5 in 1 d"
+    assert said["rule debt"] == "change details.liab rises by warning $10,000, critical $20,000 in 1 h"
+    assert said["rule off"] == "level off"
+    assert said["rule soon"] == "time_to adjEq reaches $1,000 within warning 2 h, critical 30 min"
+    assert said["rule mode"] == "becomes acctLv leaves critical 3"
+    assert said["rule lent"] == "becomes details.autoLendStatus becomes info pending, warning active or unsupported"
+    assert said["rule key_safety"] == "key_safety always on"
 
 
 def test_where_the_status_page_would_be_is_shown_without_its_token(path: Path) -> None:
@@ -147,7 +149,7 @@ def test_where_the_status_page_would_be_is_shown_without_its_token(path: Path) -
     path.chmod(0o600)
 
     shown, given = check("-c", path), json.loads(check("-c", path, "--json").stdout)
-    assert "  status at  http://[::]:9105/\n" in shown.stdout
+    assert rows(shown)["rules.toml"] == "is right; state in /state/riskbot.db; status at http://[::]:9105/"
     assert given["web"] == "[::]:9105"
     assert "0123456789abcdef" not in f"{shown.output}{given}"
 
@@ -157,7 +159,13 @@ def test_a_machine_gets_json_that_stays_the_same(path: Path) -> None:
     document: dict[str, Any] = json.loads(result.stdout)
 
     rules = {rule["name"]: rule for rule in document.pop("rules")}
+    things = document.pop("things")
+    assert things[0] == {
+        "kind": "file", "name": "rules.toml", "state": "ok", "says": "is right; state in /state/riskbot.db",
+    }  # fmt: skip
+    assert {thing["kind"] for thing in things} == {"file", "account", "receiver", "rule"}
     assert document == {
+        "well": True,
         "accounts": [{"name": "[main] :fire:", "region": "global", "poll_every": 1.0}],
         "receivers": [{"name": "[/] phone", "min_severity": "info"}],
         "store": "/state/riskbot.db",
@@ -194,8 +202,8 @@ def test_files_that_are_included_are_named(path: Path) -> None:
 
     result = check("-c", path)
 
-    assert f"  includes   {more}\n" in result.stdout
-    assert rows(result)["more"] == "margin_ratio below warning 5"
+    assert rows(result)["rules.toml"] == f"is right; state in /state/riskbot.db; includes {more}"
+    assert rows(result)["rule more"] == "margin_ratio below warning 5"
     assert json.loads(check("-c", path, "--json").stdout)["files"] == [str(path), str(more)]
 
 
@@ -231,7 +239,7 @@ def test_a_single_mistake_is_counted_as_one(tmp_path: Path) -> None:
 
 
 def test_columns_are_kept_where_they_are_asked_for(path: Path) -> None:
-    assert max(map(len, check("-c", path, COLUMNS="60").stdout.partition("\n\n")[2].splitlines())) <= 60
+    assert max(map(len, check("-c", path, COLUMNS="60").stdout.splitlines())) <= 60
 
 
 def test_a_terminal_gets_colours_and_its_own_width() -> None:
@@ -246,9 +254,10 @@ def test_a_terminal_gets_colours_and_its_own_width() -> None:
 
 def test_the_built_program_checks_a_file(path: Path) -> None:
     program = Path(sys.executable).with_name("riskbot")
-    run = subprocess.run([program, "check"], cwd=path.parent, capture_output=True, text=True, check=True, env=ENV)
+    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **ENV}
+    run = subprocess.run([program, "check"], cwd=path.parent, capture_output=True, text=True, check=True, env=env)
 
-    assert run.stdout.startswith("rules.toml is right.\n")
+    assert re.match(r"ok +rules.toml +is right; ", run.stdout)
     assert run.stderr == ""
 
 
@@ -263,3 +272,17 @@ def test_all_secrets_of_a_file_are_known(path: Path) -> None:
 
     assert {"key", "secret", "phrase", "token-of-bot", "tgram://123456:token-of-bot/987654"} <= set(found)
     assert {"token-of-ping", "https://hc-ping.com/token-of-ping"} <= set(found)
+
+
+def test_a_plugin_that_offers_what_is_there_already_is_a_warning_and_no_more(path: Path) -> None:
+    folder = path.parent / "plugins"
+    folder.mkdir(mode=0o755)
+    mine = folder / "mine.py"
+    mine.write_text("from riskbot.builtin.rules import register_rules\n")
+    mine.chmod(0o644)
+    path.write_text(f'plugins = ["plugins"]\n{RULES}')
+    result = check("-c", path)
+
+    assert result.exit_code == 0
+    assert "\nwarning  plugin mine" in result.stdout
+    assert result.stdout.count("plugin mine") == 1

@@ -36,6 +36,8 @@ finally:
 """
 LOOKS = (
     "check",
+    "notify",
+    "show-config",
     "alerts",
     "ack",
     "silence",

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from riskbot.cli import wiring
 from riskbot.delivery import Receiver
+from riskbot.model import Severity
 from riskbot.service import Bundle, Service
 from riskbot.service.bulletins import Daily
 from riskbot.service.clock import Clock
@@ -46,13 +47,11 @@ class Square:
     def __init__(self, **changes: Any) -> None:
         self.hands, self.memory, self.market = Hands(), MemoryStore(), Market()
         receivers = (Receiver("phone"),)
+        nobody: Any = None  # is hired here
         self.bundle = Bundle(
-            (Named(),), (RATIO, BLIND), receivers, {}, lambda _: self.market, self.notifier, greeted=("phone",)
+            (Named(),), (RATIO, BLIND), receivers, {}, lambda _: self.market, nobody, greeted=("phone",)
         )
         self.bundle = replace(self.bundle, **changes)
-
-    def notifier(self, _: str) -> Any:
-        raise AssertionError("nobody is hired here")
 
     async def begin(self) -> Square:
         self.store = SurvivingStore(self.memory)  # type: ignore[arg-type] # enough here
@@ -96,7 +95,15 @@ async def test_a_first_start_names_what_is_watched() -> None:
     assert await here.body() == "nothing is open\nmain: margin_ratio, blind\ntold: phone (from info)"
 
 
-async def test_another_start_says_nothing_unless_what_is_watched_has_changed() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rules": (RATIO, BLIND, DEBT)},
+        {"rules": (RATIO.model_copy(update={"for_": 5.0}), BLIND)},
+        {"receivers": (Receiver("phone", Severity.CRITICAL),)},
+    ],
+)
+async def test_another_start_says_nothing_unless_what_is_watched_has_changed(change: dict[str, Any]) -> None:
     here = await Square().begin()
     await here.live(3)
     await here.stop()
@@ -104,10 +111,10 @@ async def test_another_start_says_nothing_unless_what_is_watched_has_changed() -
     await here.live(3)
     assert await here.told() == [FIRST]
     await here.stop()
-    here.bundle = replace(here.bundle, rules=(RATIO, BLIND, DEBT))
+    here.bundle = replace(here.bundle, **change)
     await here.begin()
     await here.live(3)
-    assert await here.told() == [FIRST, ("start", "WATCHING · riskbot · 1 account, 3 rules")]
+    assert [kind for kind, _ in await here.told()] == ["start", "start"]
 
 
 async def test_a_file_that_is_taken_up_while_riskbot_runs_is_no_news_at_the_next_start() -> None:
@@ -158,6 +165,14 @@ async def test_an_account_that_can_not_be_asked_is_told_after_a_minute() -> None
     assert (await here.body()).startswith("not well: main: never seen\n")
 
 
+async def test_its_courier_is_woken() -> None:
+    here = await Square().begin()
+    woken: list[str] = []
+    here.service.wake = woken.append  # type: ignore[method-assign]
+    await here.live(1)
+    assert woken == ["phone"]
+
+
 async def test_who_wants_to_hear_of_no_start_does_not() -> None:
     here = await Square(greeted=()).begin()
     await here.live(3)
@@ -203,6 +218,26 @@ async def test_over_a_kill_it_is_said_once_and_the_day_before_is_not_forgotten(*
     await here.begin()
     await here.live(100)
     assert len(await here.told()) == 1
+
+
+async def test_a_day_is_not_told_of_before_the_first_polls_are_over() -> None:
+    here = Square(greeted=(), daily=DAILY)
+    here.hands.turn(800)
+    await here.begin()
+    await here.crier.look()
+    assert await here.told() == []
+    await here.live(1)
+    assert len(await here.told()) == 1
+
+
+async def test_what_is_watched_no_more_is_forgotten_with_the_day() -> None:
+    here = await Square(daily=DAILY).begin()
+    here.service.almanac.on = True
+    await here.live(5)
+    await here.service.watches["main"].use((BLIND,), here.bundle.receivers, here.store)
+    here.hands.turn(800)
+    await here.live(1)
+    assert b"margin_ratio" not in ((await here.memory.load("@daily")).value or b"")
 
 
 async def test_a_day_that_nobody_was_there_to_tell_of_is_left_out_after_an_hour() -> None:
@@ -253,18 +288,21 @@ async def test_if_somebody_else_has_written_it_theirs_counts() -> None:
     assert len(await here.told()) == 1
 
 
-async def test_the_loop_loads_looks_and_saves_at_the_end() -> None:
+@pytest.mark.parametrize("fenced", [False, True])
+async def test_the_loop_loads_looks_and_saves_at_the_end(*, fenced: bool) -> None:
     here = await Square(daily=DAILY).begin()
     running = asyncio.create_task(here.crier.run())
     await here.service.watches["main"].poll()
-    async with asyncio.timeout(20):
-        while not await here.told():
-            await asyncio.sleep(0.05)
+    woken = asyncio.Event()
+    here.service.wake = lambda _: woken.set()  # type: ignore[method-assign]
+    await asyncio.wait_for(woken.wait(), 20)
     here.service.almanac.note("main", RATIO, here.service.watches["main"].judge.measured["margin_ratio"], 1.0)
+    if fenced:
+        await here.memory.commit("@daily", (await here.memory.load("@daily")).rev, "theirs", b"{}")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert b'"nearest":{"main"' in ((await here.memory.load("@daily")).value or b"")
+    assert (b'"nearest":{"main"' in ((await here.memory.load("@daily")).value or b"")) != fenced
 
 
 # ---------------------------------------------------------------- who hears of it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from pydantic import ValidationError
 from riskbot import engine
 from riskbot.builtin.key_safety import NO_IP, KeySafety
 from riskbot.builtin.rules import Blind
-from riskbot.model import AccountInfo, Alert, Alerts, Outage
+from riskbot.model import AccountInfo, Alert, Alerts, Gate, Outage
 from riskbot.model import Blind as BlindSince
 from riskbot.rules import measure, tell
 from tests.kinds import CRITICAL, EMERGENCY, INFO, OK, WARNING, event, read, view
+from tests.stage import Account, Program, exchange, phone, until, write_rules
 
 SOUND = ("read_only",)
 
@@ -102,3 +104,83 @@ def test_a_key_that_may_too_much_is_no_danger_that_would_hurry_blindness() -> No
     assert seen(999.0, harmless=harmless) == {"": WARNING}
     assert seen(12.0) == {"": CRITICAL}
     assert not KeySafety.DANGER
+
+
+# ---------------------------------------------------------------- what has changed
+
+SAFE = key("read_only")
+QUIET: dict[str, object] = {"account mode": OK, "rights": OK, "IP binding": OK}
+
+
+def changes(rule: KeySafety, gate: Gate, now: float) -> dict[str, object]:
+    seen = read(rule, view(info=gate.info, now=now, alerts=Alerts(gate=gate)))
+    return {subject: value for subject, value in seen.items() if subject in QUIET}
+
+
+@pytest.mark.parametrize(
+    ("after", "subject", "told"),
+    [
+        (key("trade", "read_only"), "rights", "read_only → read_only, trade"),
+        (key("read_only", ips=("203.0.113.8",)), "IP binding", "203.0.113.7 → 203.0.113.8"),
+        (key("read_only", ips=()), "IP binding", "203.0.113.7 → none"),
+        (AccountInfo("1", "2", "", SAFE.permissions, SAFE.ips), "account mode", "Multi-currency margin → Futures"),
+    ],
+)
+def test_that_something_changed_is_told_for_an_hour(after: AccountInfo, subject: str, told: str) -> None:
+    gate = Gate(SAFE).then(after, 100.0)
+    assert changes(key_safety(), gate, 100.0) == {**QUIET, subject: WARNING}
+    assert changes(key_safety(), gate, 3699.0) == {**QUIET, subject: WARNING}
+    assert changes(key_safety(), gate, 3700.0) == QUIET
+    assert changes(key_safety(changed="critical"), gate, 100.0) == {**QUIET, subject: CRITICAL}
+    assert changes(key_safety(changed="off"), gate, 100.0) == QUIET
+    readings = measure(key_safety(), view(info=after, now=100.0, alerts=Alerts(gate=gate))).readings
+    assert {reading.note for reading in readings} == {"", told}
+
+
+def test_what_never_changed_is_not_spoken_of() -> None:
+    assert changes(key_safety(), Gate(SAFE), 100.0) == {}
+
+
+def test_another_order_or_another_label_is_no_change() -> None:
+    two = key("read_only", "trade", ips=("1.1.1.1", "2.2.2.2"))
+    same = AccountInfo("1", "3", "named", ("trade", "read_only"), ("2.2.2.2", "1.1.1.1"))
+    assert Gate(two).then(two, 5.0) is not Gate(two)
+    assert Gate(two).then(two, 5.0) == Gate(two)
+    assert Gate(two).then(same, 5.0) == Gate(same)
+
+
+def test_a_further_change_within_the_hour_is_one_from_the_same_beginning_and_may_be_taken_back() -> None:
+    gate = Gate(SAFE).then(key("trade"), 100.0).then(key("trade", ips=()), 200.0)
+    assert changes(key_safety(), gate, 201.0) == {**QUIET, "rights": WARNING, "IP binding": WARNING}
+    assert changes(key_safety(), gate.then(SAFE, 300.0), 300.0) == QUIET
+    later = gate.then(key("trade"), 9999.0)
+    assert changes(key_safety(), later, 9999.0) == {**QUIET, "IP binding": WARNING}
+
+
+def test_it_is_told_what_changed_and_what_that_may_mean() -> None:
+    def told(subject: str, after: Any = WARNING) -> tuple[str, list[str]]:
+        return tell(key_safety(), view(), event(int(after), subject, after, note="a → b" if after else ""))
+
+    advice = "if nobody of you did that, somebody else is in your account: change its password, delete the key"
+    assert told("rights") == ("the API key's rights changed", ["a → b", advice])
+    assert told("account mode")[0] == "the account's mode changed"
+    assert told("IP binding", OK) == ("the API key's IP binding: no further change for 1 h", [])
+
+
+async def test_the_program_tells_what_changed_while_it_was_down(tmp_path: Path) -> None:
+    async with exchange(Account()) as market, phone() as receiver:
+        program = Program(write_rules(tmp_path, market.url, {"phone": {"url": receiver.url}}))
+        program.start()
+        await until(lambda: program.says("uid 77, mode 3"))
+        await until(lambda: program.knows("main"))
+        assert await program.stop() == 0
+        (account,) = market.accounts.values()
+        account.mode, account.permissions = "2", ("read_only", "withdraw")
+        program.start()
+        told = await receiver.waits_for("the account's mode changed")
+        assert "Multi-currency margin → Futures" in told.body
+        told = await receiver.waits_for("the API key's rights changed")
+        assert "read_only → read_only, withdraw" in told.body
+        await receiver.waits_for("CRITICAL · main · the API key can withdraw")
+        assert not receiver.all_of("IP binding")
+        await program.stop()

@@ -15,6 +15,8 @@ import pytest
 
 from riskbot.store import Message, StoreError
 from riskbot.store.peek import look
+from riskbot.verify import verify_stored
+from tests.files import KINDS
 from tests.stage import Account, Heard, Program, exchange, phone, write_rules
 
 KILLS = int(os.environ.get("RISKBOT_KILLS", "8"))
@@ -217,6 +219,9 @@ async def test_no_alert_is_lost_and_few_are_repeated_over_random_kills(tmp_path:
     assert set(told) >= {
         _short(message.alert, message.episode, message.seq) for state, message in rows if state == "sent"
     }
+    verdict = await asyncio.to_thread(verify_stored, tmp_path / "riskbot.db", "main", KINDS)
+    assert (verdict.exact, verdict.differences) == (True, ())
+    assert verdict.events >= 2 * crises
     _assert_nothing_fell_by_the_way(rows)
     repeats = sum(told.values()) - len(told)
     assert repeats <= KILLS

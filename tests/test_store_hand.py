@@ -14,9 +14,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from riskbot.history import Point
 from riskbot.model import Alert, Alerts, Quiet, Severity, Silence
+from riskbot.recording import points_only
 from riskbot.service.hush import Hush
-from riskbot.store import QUIET, Message, Point, StoreError, Unavailable, hand
+from riskbot.store import QUIET, Message, StoreError, Unavailable, hand
 from riskbot.store import visit as visit_module
 from riskbot.store.outbox import STATES
 from riskbot.store.peek import look
@@ -129,7 +131,7 @@ async def test_a_look_shows_all_of_one_moment(path: Path, store: SqliteStore) ->
     value = Alerts({"twap": {"USDT": Alert(Severity.WARNING)}})
     await store.commit("main", 0, "c1", msgspec.json.encode(value), (message(1), message(2, alert="b")), (event(1),))
     await store.commit("main", 1, "c2", msgspec.json.encode(value), (), (event(2),))
-    await store.record([("main", [Point("a", "", 1.0, "1")], 7.0), ("spare", [], 8.0)])
+    await store.record([points_only("main", [Point("a", "", 1.0, "1")], 7.0), points_only("spare", [], 8.0)])
 
     seen = look(path, ("queued",))
 

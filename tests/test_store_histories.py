@@ -12,8 +12,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from riskbot.history import Point
 from riskbot.model import Severity
-from riskbot.store import Fenced, Message, Point, Store, Unavailable, hand
+from riskbot.recording import points_only
+from riskbot.store import Fenced, Message, Store, Unavailable, hand
 from riskbot.store.memory import MemoryStore
 from riskbot.store.outbox import STATES, key, place
 from riskbot.store.sqlite import SqliteStore
@@ -162,7 +164,7 @@ class Player:
         await self.store.prune(self.now - 15.0)
 
     async def do_record(self, account: str, ccy: str, at: int) -> None:
-        await self.store.record([(account, [Point("liab", ccy, float(at), f"{self.now}")], float(at))])
+        await self.store.record([points_only(account, [Point("liab", ccy, float(at), f"{self.now}")], float(at))])
 
 
 def assert_lawful(rows: list[tuple[str, Message]]) -> None:

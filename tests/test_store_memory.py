@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from riskbot.history import Point
 from riskbot.model import Severity
-from riskbot.store import Fenced, Point, State, Store
+from riskbot.recording import points_only
+from riskbot.store import Fenced, State, Store
 from riskbot.store.memory import MemoryStore
 from riskbot.store.outbox import MOST_STEPS, cover
-from tests.store_contract import StoreContract, event, message
+from tests.store_contract import StoreContract, batch, event, message
 
 
 class TestMemoryStore(StoreContract):
@@ -17,7 +19,7 @@ class TestMemoryStore(StoreContract):
 
 async def test_the_journal_in_memory_forgets_its_oldest_points_beyond_its_bound() -> None:
     store = MemoryStore(max_points=2)
-    await store.record([("main", [Point("a", "", at, "1") for at in (1.0, 2.0, 3.0)], 3.0)])
+    await store.record([points_only("main", [Point("a", "", at, "1") for at in (1.0, 2.0, 3.0)], 3.0)])
 
     assert [p.at for p in (await store.recall("main", 0.0))[0]] == [2.0, 3.0]
 
@@ -31,11 +33,25 @@ async def test_memory_forgets_its_oldest_events_beyond_its_bound() -> None:
 
 async def test_the_journal_in_memory_can_be_handed_over_as_it_was_recorded() -> None:
     store = MemoryStore()
-    entries = [("main", [Point("a", "", 1.0, "1")], 3.0), ("idle", [], 2.0)]
+    entries = [points_only("main", [Point("a", "", 1.0, "1")], 3.0), points_only("idle", [], 2.0), batch()]
     await store.record(entries)
+    mine = store.journal("main")
+    await store.record([points_only("main", [Point("a", "", 4.0, "2")], 4.0)])
 
-    assert store.drain() == entries
-    assert await store.recall("main", 0.0) == ([], 0.0)
+    assert mine == [batch(), entries[0]]
+    store.forget_journal(mine)
+    assert store.journal("main") == [points_only("main", [Point("a", "", 4.0, "2")], 4.0)]
+    store.forget_journal(store.journal("main"))
+    assert store.journal("main") == []
+    assert store.journal("idle") == [entries[1]]
+
+
+async def test_memory_forgets_the_oldest_of_what_was_recorded_beyond_its_bound() -> None:
+    store = MemoryStore(max_bytes=2 * len(batch().data))
+    await store.record([batch(0), batch(1), batch(0), batch(2, account="spare")])
+
+    assert await store.recorded("main") == [batch(1)]
+    assert await store.recorded("spare") == [batch(2, account="spare")]
 
 
 async def test_an_account_is_restored_only_at_its_revision() -> None:

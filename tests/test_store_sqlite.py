@@ -18,8 +18,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from riskbot.history import Point
 from riskbot.model import Severity
-from riskbot.store import Broken, Fenced, Point, State, Store, StoreError, Unavailable
+from riskbot.recording import points_only
+from riskbot.store import Broken, Fenced, State, Store, StoreError, Unavailable
 from riskbot.store import sqlite as sqlite_module
 from riskbot.store.outbox import QUEUED, SENDING, SENT, STATES, Row
 from riskbot.store.schema import MIGRATIONS
@@ -62,7 +64,7 @@ def other_program(path: Path) -> Iterator[sqlite3.Connection]:
 async def test_all_that_was_committed_is_there_after_reopening(path: Path) -> None:
     first = await SqliteStore.open(path)
     await first.commit("main", 0, "c1", b"value", (message(),))
-    await first.record([("main", [Point("a", "", 1.0, "1")], 2.0)])
+    await first.record([points_only("main", [Point("a", "", 1.0, "1")], 2.0)])
     await first.close()
 
     second = await SqliteStore.open(str(path))

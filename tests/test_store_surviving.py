@@ -3,19 +3,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from riskbot.store import KEEP_LONG, Broken, Fenced, Message, Point, State, Store, StoreError, Unavailable, hand
+from riskbot.history import Point
+from riskbot.recording import points_only
+from riskbot.store import KEEP_LONG, Broken, Fenced, Kept, Message, State, Store, StoreError, Unavailable, hand
 from riskbot.store import mirror as mirror_module
 from riskbot.store import surviving as surviving_module
 from riskbot.store.memory import MemoryStore
 from riskbot.store.sqlite import SqliteStore
 from riskbot.store.surviving import Primary, SurvivingStore
-from tests.store_contract import EMERGENCY, OK, WARNING, StoreContract, event, message, plain, queue, states
+from tests.store_contract import EMERGENCY, OK, WARNING, StoreContract, batch, event, message, plain, queue, states
 
 
 class TestOverAWellStore(StoreContract):
@@ -57,8 +60,22 @@ class TestOverAStoreThatComesAndGoes(StoreContract):
         await store.close()
 
 
-READS = {"accounts", "load", "next_due", "outbox", "history", "recall", "touched"}
-CALLS = READS | {"commit", "restore", "take", "ack", "nack", "dead", "release", "hasten", "rename", "record", "prune"}
+READS = {"accounts", "load", "next_due", "outbox", "history", "recall", "recorded", "kept", "touched"}
+CALLS = READS | {
+    "commit",
+    "restore",
+    "take",
+    "ack",
+    "nack",
+    "dead",
+    "release",
+    "hasten",
+    "rename",
+    "record",
+    "prune",
+    "keep",
+    "trim",
+}
 
 
 class Flaky:
@@ -108,7 +125,14 @@ class Restless:
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            looks = name in {"accounts", "outbox", "history", "recall"}  # of which memory has but a part
+            looks = name in {
+                "accounts",
+                "outbox",
+                "history",
+                "recall",
+                "recorded",
+                "kept",
+            }  # of which memory has but a part
             self._turn += not looks
             self._primary.error = Unavailable("lost") if self._turn % 2 and not looks else None
             try:
@@ -803,9 +827,9 @@ async def test_a_cancelled_verdict_is_kept_in_mind(store: SurvivingStore, primar
 
 async def test_the_journal_of_the_trouble_is_written_after_it(store: SurvivingStore, primary: Flaky) -> None:
     points = [Point("a", "", at, f"{at}") for at in (1.0, 2.0, 3.0)]
-    await store.record([("main", points[:1], 1.0)])
+    await store.record([points_only("main", points[:1], 1.0)])
     primary.error, primary.writes_only = Unavailable("full"), True
-    await store.record([("main", points[1:], 3.0)])
+    await store.record([points_only("main", points[1:], 3.0)])
     assert await store.recall("main", 0.0) == (points, 3.0)
     assert await store.recall("main", 2.5) == (points[1:], 3.0)
 
@@ -969,3 +993,82 @@ async def test_a_row_that_is_taken_while_it_is_healed_is_in_flight_after_it(
 
     assert taken[0].unsaved
     assert await states(primary.store) == {"main/twap/USDT-1-1": "sending"}
+
+
+# The recording.
+
+
+async def test_what_led_to_a_commit_in_trouble_is_written_down_with_it(store: SurvivingStore, primary: Flaky) -> None:
+    await store.record([batch(0)])
+    primary.error = Unavailable("full")
+    await store.commit("main", 0, "c1", b"1", events=(event(1),), batches=(batch(1),))
+    primary.error = None
+    primary.meanwhile["restore"] = lambda: _raise(Unavailable("killed"))
+    await store.heal(1.0)
+
+    assert [e.seq for e in await primary.store.history(0.0)] == [1]
+    assert await primary.store.recorded("main") == [batch(0), batch(1)]
+
+    await store.heal(2.0)
+    assert await primary.store.recorded("main") == [batch(0), batch(1)]
+    assert store.failing is None
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+async def test_in_trouble_the_recording_is_read_from_both(store: SurvivingStore, primary: Flaky) -> None:
+    await store.record([batch(0)])
+    primary.error, primary.writes_only, primary.too_late = Unavailable("full"), True, True
+    await store.record([batch(1)])
+
+    assert await store.recorded("main") == [batch(0), batch(1)]
+
+
+async def test_what_was_recorded_of_an_account_that_somebody_else_owns_by_now_is_let_go(
+    store: SurvivingStore, primary: Flaky
+) -> None:
+    await store.load("main")
+    primary.error = Unavailable("gone")
+    await store.commit("main", 0, "c1", b"1", batches=(batch(0),))
+    await primary.store.commit("main", 0, "theirs", b"2")
+    await healed(store, primary)
+
+    assert await primary.store.recorded("main") == []
+
+
+async def test_a_configuration_of_the_trouble_is_remembered_when_it_is_over(
+    store: SurvivingStore, primary: Flaky
+) -> None:
+    course = [Kept(float(at), str(at), "{}") for at in range(4)]
+    await store.keep(course[0])
+    await store.keep(course[1])
+    primary.error = Unavailable("gone")
+    await store.keep(course[2])
+    await store.keep(course[3])
+    assert await store.kept() == course[1:], "the primary can't be read"
+    await healed(store, primary)
+
+    assert await primary.store.kept() == course
+    assert await store.kept() == course
+
+
+async def test_a_new_file_is_told_what_is_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "riskbot.db"
+
+    async def reopen() -> SqliteStore:
+        return await SqliteStore.reopen(path)
+
+    store = SurvivingStore(await SqliteStore.open(path), reopen)
+    await store.release()
+    await store.keep(Kept(1.0, "a", "{}"))
+    path.unlink()
+    with suppress(StoreError):
+        await store.record([batch(0)])
+    await store.heal(1.0)
+
+    assert store.failing is None
+    assert await store.kept() == [Kept(1.0, "a", "{}")]
+    assert await store.recorded("main") == [batch(0)]
+    await store.close()

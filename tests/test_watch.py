@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from riskbot.delivery import Receiver
-from riskbot.model import AccountInfo, Severity
+from riskbot.model import AccountInfo, Gate, Severity
 from riskbot.service.journal import Journal
 from riskbot.service.watch import Watch
 from riskbot.source import Remedy, SourceError
@@ -492,3 +492,80 @@ async def test_a_fenced_watch_takes_up_the_others_state_and_goes_on() -> None:
     await desk.poll()
     await desk.poll()
     assert await desk.titles() == ["CRITICAL · main · margin ratio 2.5 (250 %)"]
+
+
+# ---------------------------------------------------------------- the key
+
+
+KEY = rule("key_safety", no_ip="off")
+
+
+async def test_a_key_that_may_more_than_before_the_restart_is_told() -> None:
+    desk = await Desk(KEY).load()
+    await desk.poll()
+    again = await Desk(KEY, store=desk.store).load()
+    again.hands.turn(86400)
+    again.market.permissions = ("read_only", "transfer")
+    await again.poll()
+    assert await again.titles() == [
+        "WARNING · main · the API key can transfer",
+        "WARNING · main · the API key's rights changed",
+    ]
+
+
+async def test_a_key_that_is_as_it_was_writes_nothing() -> None:
+    desk = await Desk(KEY).load()
+    await desk.poll()
+    rev = (await desk.store.load("main")).rev
+    for _ in range(3):
+        await desk.poll(300)
+        await asyncio.sleep(0)
+    assert (await desk.store.load("main")).rev == rev
+
+
+async def test_the_key_is_looked_at_again_when_the_rules_file_is_taken_up() -> None:
+    desk = await Desk(KEY).load()
+    await desk.poll()
+    desk.market.permissions = ("read_only", "trade")
+    await desk.poll()
+    assert await desk.titles() == []
+    await desk.watch.use([KEY], [Receiver("phone")], desk.store)
+    for _ in range(2):
+        await desk.poll()
+        await asyncio.sleep(0)
+    assert "WARNING · main · the API key's rights changed" in await desk.titles()
+
+
+async def test_what_the_key_may_do_is_asked_once_at_a_time() -> None:
+    desk = await Desk(KEY).load()
+    await desk.poll()
+    asked, answer = 0, asyncio.Event()
+
+    async def info() -> AccountInfo:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+        return AccountInfo("77", "3")
+
+    desk.market.info = info  # type: ignore[method-assign]
+    for _ in range(3):
+        await desk.poll(400)
+        await asyncio.sleep(0)
+    assert asked == 1
+    answer.set()
+    await desk.watch.close()
+
+
+async def test_a_key_whose_account_somebody_else_has_written_takes_up_theirs() -> None:
+    desk = await Desk(KEY, store=Thief()).load()
+    await desk.poll()
+    desk.market.permissions = ("read_only", "trade")
+    await desk.poll(300)
+    await asyncio.sleep(0)
+    assert desk.store.stolen
+    assert desk.watch._learning
+    assert desk.watch._learning.exception() is None
+    for _ in range(2):
+        await desk.poll(300)
+        await asyncio.sleep(0)
+    assert desk.watch.alerts.gate == Gate(AccountInfo("77", "3", permissions=("read_only", "trade")))

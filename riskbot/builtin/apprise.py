@@ -3,6 +3,8 @@
 Apprise says only "failed"; why it failed stands in what it logs. So the log of each try is captured, never shown,
 and read: the outcome is decided by the status or the broken connection found there (`judge`), and only a redacted
 line of it leaves this module. Apprise blocks while it sends, therefore every receiver has a thread of its own.
+
+One option is ours: `tgram://TOKEN/CHAT?api=http://127.0.0.1:8081`, for a Bot API server of one's own.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from msgspec import Struct
 from riskbot.model import Severity
 from riskbot.notify import Outcome, Text, Verdict, of_status
 from riskbot.redact import Redactor, secrets_of
+from riskbot.settings.model import LOOPBACK
 
 if TYPE_CHECKING:
     from apprise import Apprise, AppriseAsset, NotifyBase
@@ -72,6 +75,12 @@ class AppriseNotifier:
 
     def __repr__(self) -> str:
         return f"<AppriseNotifier {self._schema}>"
+
+    @property
+    def service(self) -> NotifyBase:
+        """Apprise's own object for the URL, to be looked at."""
+        service: NotifyBase = self._app[0]
+        return service
 
     async def send(self, text: Text) -> Verdict:
         """Carry it in the receiver's own thread. Past the deadline the outcome is ambiguous, and the thread goes on."""
@@ -189,6 +198,8 @@ def _service(url: str, redactor: Redactor, forced: dict[str, str]) -> NotifyBase
 
     try:
         service = _instance(url, forced)
+    except BadUrl:
+        raise
     except AppriseImproperlyConfigured as error:
         raise BadUrl(f"{_schema(url)}://: {_reason(error, redactor)}") from None
     except Exception:  # noqa: BLE001 - what a service raises over a malformed URL is anything
@@ -212,7 +223,21 @@ def _instance(url: str, forced: dict[str, str]) -> NotifyBase | None:
     off = {f"include_{key}": False for key in ("image", "footer") if key not in asked and f"include_{key}" in tokens}
     tokens = {"overflow": "split", **tokens, **off, **forced}
     service = Apprise.instantiate(tokens, asset=_asset(asked), suppress_exceptions=False)
+    if service is not None and "api" in asked and _schema(url) == "tgram":
+        service.notify_url = f"{bot_api(tokens['qsd']['api'])}/bot"  # type: ignore[attr-defined] # Telegram's own
     return None if service is None else _tuned(service, asked)
+
+
+def bot_api(base: str) -> str:
+    """The address of a Bot API server of one's own, without its last slash. Raises BadUrl."""
+    found = re.fullmatch(
+        r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:\d{1,5})?(/[\w./~-]*)?", base, re.ASCII | re.IGNORECASE
+    )
+    if not found:
+        raise BadUrl("tgram://: api: write https://host, or http://127.0.0.1:8081")
+    if found[1].lower() == "http" and "." in found[2] and found[2] not in LOOPBACK:
+        raise BadUrl("tgram://: api: the bot's token would travel in the clear: write https://")
+    return base.rstrip("/")
 
 
 def _asset(asked: set[str]) -> AppriseAsset:

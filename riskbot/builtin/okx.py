@@ -183,24 +183,37 @@ class _Config(Struct):
 def data(body: bytes, status: int) -> Any:
     """The one object in `data` of a reply. The body is judged before the status. Raises SourceError."""
     try:
-        reply = msgspec.convert(orjson.loads(body), _Reply)
+        reply = orjson.loads(body)
     except (ValueError, RecursionError):
         raise failure("", status) from None
-    code = str(reply.code)
+    return unpacked(reply, status)
+
+
+def unpacked(reply: object, status: int = 200) -> Any:
+    """The same, of a reply that is decoded."""
+    try:
+        said = msgspec.convert(reply, _Reply)
+    except (ValueError, RecursionError):
+        raise failure("", status) from None
+    code = str(said.code)
     if code != "0":
-        raise failure(code, status, reply.msg if isinstance(reply.msg, str) else "")
-    if not isinstance(reply.data, list) or len(reply.data) != 1 or not isinstance(reply.data[0], dict):
+        raise failure(code, status, said.msg if isinstance(said.msg, str) else "")
+    if not isinstance(said.data, list) or len(said.data) != 1 or not isinstance(said.data[0], dict):
         raise SourceError("OKX answers without data", Remedy.BACK_OFF)
-    return reply.data[0]
+    return said.data[0]
 
 
 def parse(body: bytes, status: int) -> Snapshot:
-    """A snapshot from a reply of `account/balance`. Pure. Raises SourceError, nothing else.
+    """A snapshot from a reply of `account/balance`. Pure. Raises SourceError, nothing else."""
+    return account(data(body, status))
+
+
+def account(raw: dict[str, Any]) -> Snapshot:
+    """A snapshot from the one object in `data`. Raises SourceError.
 
     A malformed field is that field's own matter; but where it is not certain which currency a row is about, the
     whole reply is refused: a row that is lost would look like a debt that is gone.
     """
-    raw = data(body, status)
     rows = raw.get("details")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SourceError("OKX answers without a list of currencies", Remedy.BACK_OFF)
@@ -211,12 +224,17 @@ def parse(body: bytes, status: int) -> Snapshot:
 
 
 def parse_info(body: bytes, status: int) -> AccountInfo:
-    """Who the key belongs to, from a reply of `account/config`. Raises SourceError.
+    """Who the key belongs to, from a reply of `account/config`. Raises SourceError."""
+    return owner(data(body, status))
+
+
+def owner(raw: dict[str, Any]) -> AccountInfo:
+    """The same, from the one object in `data`. Raises SourceError.
 
     Strict: rights that were passed over because they came in an odd form would look like a key without rights.
     """
     try:
-        config = msgspec.convert(data(body, status), _Config)
+        config = msgspec.convert(raw, _Config)
     except msgspec.ValidationError:
         raise SourceError("OKX answers with a configuration in another form", Remedy.BACK_OFF) from None
     perm, ip = (tuple(filter(None, map(str.strip, words.split(",")))) for words in (config.perm, config.ip))

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from riskbot.model import Event, Quiet, Severity
+from riskbot.recording import Batch
 from riskbot.store import QUIET, Message
 from riskbot.store.memory import MemoryStore
 from riskbot.store.outbox import SENDING
@@ -68,9 +69,10 @@ class Disk(MemoryStore):
         value: bytes,
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
         """As its contract has it, unless the process is killed."""
-        work = super().commit(account, rev, commit_id, value, messages, events)
+        work = super().commit(account, rev, commit_id, value, messages, events, batches)
         return await self._written(work, f"the commit of {account}")
 
     async def take(

@@ -13,9 +13,12 @@ from typing import Any
 import click
 
 COMMANDS = {
+    "init": "Set riskbot up: key, receivers and rules, each tried at once.",
     "run": "Watch the accounts and tell of danger, until stopped.",
     "check": "Validate the rules file and say what would be watched.",
     "test": "Play cases and see that exactly the right messages come.",
+    "show-config": "Show the whole configuration, defaults included, without secrets.",
+    "notify": "Send a test message to the receivers and show what they answer.",
     "reload": "Plan what a changed rules file does, then have it taken up.",
     "status": "Show whether all is well: accounts, receivers, the store.",
     "alerts": "Show open and pending alerts and who was told.",
@@ -29,6 +32,7 @@ COMMANDS = {
     "metrics": "Show the metrics; write alerts and a dashboard of them.",
     "systemd": "Print or install the unit that makes it a service.",
     "schema": "Write the JSON Schema of the rules file, for editors.",
+    "replay": "Play a recording through your rules: what they would have done.",
     "demo": "Play a crash on this machine: no key, no network.",
     "simulate": "Serve a simulated exchange to try rules against.",
 }
@@ -44,7 +48,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return _of_plugins().get(cmd_name)
-        command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"riskbot.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

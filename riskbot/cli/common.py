@@ -53,14 +53,21 @@ def load(path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[
 
 
 def load_all(
-    path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[str], None] | None = None
+    path: Path,
+    env: Mapping[str, str] | None = None,
+    check_url: Callable[[str], None] | None = None,
+    *,
+    keyless: bool = False,
 ) -> tuple[Config, Plugins]:
-    """The same, and its plugins. A broken one is a warning; a rule that needs it is a mistake."""
+    """The same, and its plugins. A broken one is a warning; a rule that needs it is a mistake.
+
+    keyless: nobody is asked or told, so that secrets may be absent.
+    """
     with mistakes_told():
         found = load_plugins(path, env)
         for trouble in found.troubles:
             click.echo(f"warning: {trouble}", err=True)
-        config = understand(path, found, env, check_url)
+        config = understand(path, found, env, check_url, keyless=keyless)
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
     return config, found
@@ -78,6 +85,8 @@ def understand(
     found: Plugins,
     env: Mapping[str, str] | None = None,
     check_url: Callable[[str], None] | None = None,
+    *,
+    keyless: bool = False,
 ) -> Config:
     """A rules file by the words that its plugins know. Raises ConfigError."""
     from riskbot import settings  # noqa: PLC0415 - pydantic is not needed for --help
@@ -88,7 +97,7 @@ def understand(
         if notifier(url, found.notifiers) is None and check_url is not None:
             check_url(url)
 
-    return settings.load(path, found.kinds, env, check if check_url else None, found.sources)
+    return settings.load(path, found.kinds, env, check if check_url else None, found.sources, keyless=keyless)
 
 
 def plugins_here() -> Plugins:

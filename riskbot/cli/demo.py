@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli.common import STYLES, console, fail, load_all
+from riskbot.cli.replayed import phone
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -56,8 +57,9 @@ def command(path: Path | None, scenario: str) -> None:
 
 def _example() -> Path:
     """The example that lies beside the program, or here."""
-    places = [Path(RULES), Path(__file__).parents[2] / RULES]
-    return next((place for place in places if place.exists()), places[0])
+    from riskbot.setup.draft import EXAMPLE  # noqa: PLC0415 - see cli/__init__.py
+
+    return Path(RULES) if Path(RULES).exists() else EXAMPLE
 
 
 @dataclass
@@ -164,7 +166,7 @@ async def _sink(stack: AsyncExitStack, stage: Stage) -> str:
         sent = await request.json()
         stage.titles.append((stage.now, sent["title"]))
         stage.ids.append(sent["title"] + sent["message"])
-        stage.out.print(_phone(stage.now, sent["title"], sent["message"]))
+        stage.out.print(phone(_stopwatch(stage.now), sent["title"], sent["message"]))
         return web.Response()
 
     app = web.Application()
@@ -198,17 +200,6 @@ def _over(stage: Stage) -> bool:
 
 def _opening(title: str, speed: float) -> RenderableType:
     return f"[bold]{title}[/], {speed:g} times as fast as life. Exchange, watch and phone are all on this machine.\n"
-
-
-def _phone(at: float, title: str, body: str) -> RenderableType:
-    """A message as a phone shows it."""
-    from rich.panel import Panel  # noqa: PLC0415 - see cli/__init__.py
-    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
-
-    style = STYLES.get(title.split(" ", 1)[0].lower(), STYLES["ok"])
-    text = Text(title, style=style)
-    text.append("\n" + body, style="default")
-    return Panel(text, width=64, title=_stopwatch(at), title_align="right", border_style=style.rpartition(" ")[2])
 
 
 def _board(stage: Stage) -> RenderableType:

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli import stored
-from riskbot.cli.common import STYLES, config_option, console, echo_json, json_option, table
+from riskbot.cli.common import config_option, echo_json, json_option
+from riskbot.cli.things import ALERT, OK, WRONG, show, thing, worst_first
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from riskbot.model import Alerts
     from riskbot.store import Message
     from riskbot.store.peek import Look
-
-WRONG, ALERT, OK = "wrong", "alert", "ok"
-"""wrong: riskbot can't do its work. alert: it does, and has something to say."""
 
 LAG = 25.0
 """Seconds by which the database is behind: it is told every ten when an account was last seen."""
@@ -42,7 +38,7 @@ def command(path: Path, *, as_json: bool) -> None:
 
     db = stored.database(path)
     seen, file, now = stored.look_into(db, STATES), stored.document(path), stored.now()
-    things = [
+    found = [
         _itself(seen),
         *_accounts(seen, file, now),
         *_receivers(seen, file, now),
@@ -50,23 +46,19 @@ def command(path: Path, *, as_json: bool) -> None:
         *_hidden(seen, now),
         _store(seen, db),
     ]
-    things.sort(key=lambda thing: (WRONG, ALERT, OK).index(thing["state"]))
-    well = all(thing["state"] != WRONG for thing in things)
+    things = worst_first(found)
+    well = all(one["state"] != WRONG for one in things)
     if as_json:
         echo_json({"well": well, "pid": seen.pid, "things": things})
     else:
-        _show(things)
+        show(things)
     raise SystemExit(0 if well else 1)
-
-
-def _thing(kind: str, name: str, state: str, says: str, **facts: Any) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "state": state, "says": says, **facts}
 
 
 def _itself(seen: Look) -> dict[str, Any]:
     if not seen.pid:
-        return _thing("riskbot", "riskbot", WRONG, "not running: nothing is watched, nothing is sent")
-    return _thing("riskbot", "riskbot", OK, f"running, process {seen.pid}")
+        return thing("riskbot", "riskbot", WRONG, "not running: nothing is watched, nothing is sent")
+    return thing("riskbot", "riskbot", OK, f"running, process {seen.pid}")
 
 
 def _ago(at: float, now: float) -> str:
@@ -81,7 +73,7 @@ def _hidden(seen: Look, now: float) -> Iterator[dict[str, Any]]:
 
     for silence in seen.quiet.at(now).silences:
         says = f"hides {silence.rule} up to {silence.most.label} until {clock(silence.until)}"
-        yield _thing("silence", silence.rule, ALERT, says, until=silence.until)
+        yield thing("silence", silence.rule, ALERT, says, until=silence.until)
 
 
 # Accounts.
@@ -106,7 +98,7 @@ def _account(name: str, alerts: Alerts, at: float, now: float, *, blind: bool) -
     words += [worst + (f" and {count - 1} more" if count > 1 else "")] if count else ["no alert"]
     state = WRONG if blind or alerts.blind else ALERT if count else OK
     facts = {"seen": at or None, "blind": blind, "blind_rules": list(alerts.blind), "open": count}
-    return _thing("account", name, state, "; ".join(words), **facts)
+    return thing("account", name, state, "; ".join(words), **facts)
 
 
 def _worst(alerts: Alerts, now: float) -> tuple[str, int]:
@@ -153,7 +145,7 @@ def _receiver(
     words += [f"last delivered {_ago(last, now)}"] if last else []
     words += ["not in the rules file any more"] if gone else []
     facts = {"failing_since": since or None, "why": why, "waiting": waiting, "dead": dead, "delivered": last or None}
-    return _thing("receiver", name, WRONG if since or dead else OK, "; ".join(words), **facts)
+    return thing("receiver", name, WRONG if since or dead else OK, "; ".join(words), **facts)
 
 
 def _failing(rows: list[tuple[str, Message]]) -> tuple[float, str] | None:
@@ -188,7 +180,7 @@ def _own(seen: Look, now: float) -> Iterator[dict[str, Any]]:
 
     for subject, since, why in _troubles(seen):
         if subject != STORE and not subject.startswith(about_receiver("")):
-            yield _thing("riskbot", subject, WRONG, f"since {_ago(since, now)}: {why}", since=since, why=why)
+            yield thing("riskbot", subject, WRONG, f"since {_ago(since, now)}: {why}", since=since, why=why)
 
 
 def _store(seen: Look, db: Path) -> dict[str, Any]:
@@ -198,26 +190,4 @@ def _store(seen: Look, db: Path) -> dict[str, Any]:
     used = size(db)
     trouble = next((why for subject, _, why in _troubles(seen) if subject == STORE), None)
     says = f"{db}, {used / 1e6:.1f} MB" if trouble is None else f"failing: {trouble}"
-    return _thing("store", "store", OK if trouble is None else WRONG, says, path=str(db), bytes=used)
-
-
-# For people.
-
-
-def _show(things: list[dict[str, Any]]) -> None:
-    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
-
-    drawn = table("", "", "")
-    drawn.show_header = False
-    for thing in things:
-        name = thing["name"] if thing["kind"] in {"riskbot", "store"} else f"{thing['kind']} {thing['name']}"
-        drawn.add_row(_state(thing["state"]), Text(stored.plain(name), "bold"), Text(stored.plain(thing["says"])))
-    console().print(drawn)
-
-
-def _state(state: str) -> Text:
-    from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
-
-    return Text(
-        state.upper() if state == WRONG else state, {WRONG: "bold red", ALERT: "yellow", OK: STYLES["ok"]}[state]
-    )
+    return thing("store", "store", OK if trouble is None else WRONG, says, path=str(db), bytes=used)

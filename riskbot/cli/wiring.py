@@ -38,7 +38,7 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
         found,
         config.heartbeat,
         exchange.offsets,
-        config.max_mb,
+        config.store,
         _told(config.start.receivers, settings),
         daily(config.daily, settings),
         config.web,

@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pluggy
 from msgspec import Struct
+from msgspec.structs import replace
 
 from riskbot import hookspecs
 from riskbot.plugins import files
@@ -94,7 +95,8 @@ def load(folders: Iterable[Path] = ()) -> Plugins:
     for name, where, get in chain(_installed(), _in_folders(folders, troubles)):
         try:
             _check_name(name, where, plugins)
-            plugins.append(ask(found, name, get(), where))
+            module = get()
+            plugins.append(replace(ask(found, name, module, where), hash=files.hash_of(module)))
         except Refused as error:
             troubles.append(Trouble(name, error.where, error.why))
     everybody = [Plugin("riskbot", "riskbot itself", kinds(manager())), *plugins]

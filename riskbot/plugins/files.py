@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shlex
@@ -63,6 +64,12 @@ def run(path: Path) -> ModuleType:
     return module
 
 
+def hash_of(module: object) -> str:
+    """SHA-256 of the file that a module was made of, as it was read; "": it is none of these."""
+    loader = getattr(module, "__loader__", None)
+    return loader.hash() if isinstance(loader, _Loader) else ""
+
+
 def _put_back(name: str, module: ModuleType | None) -> None:
     sys.modules.pop(name, None)
     if module is not None:
@@ -99,3 +106,7 @@ class _Loader(ExecutionLoader):
         """As it was read."""
         del fullname
         return decode_source(self._source)
+
+    def hash(self) -> str:
+        """Of what was read."""
+        return hashlib.sha256(self._source).hexdigest()

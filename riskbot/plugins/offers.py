@@ -34,7 +34,10 @@ class Hook(Struct, frozen=True):
 
 
 class Plugin(Struct, frozen=True):
-    """A plugin and what it offers, by the words for it. file: where it is, for people."""
+    """A plugin and what it offers, by the words for it. file: where it is, for people.
+
+    hash: SHA-256 of the file as it was loaded; "": it is none.
+    """
 
     name: str
     file: str
@@ -43,6 +46,7 @@ class Plugin(Struct, frozen=True):
     notifiers: Mapping[str, Callable[..., Any]] = {}
     commands: Mapping[str, click.Command] = {}
     hooks: tuple[Hook, ...] = ()
+    hash: str = ""
 
     def offers(self) -> list[str]:
         """Each in a few words: `kind concentration`."""

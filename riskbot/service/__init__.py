@@ -5,6 +5,7 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Crier: a start that is news, and each day how all is ▸ outbox             (every second)
 Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
 Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
@@ -38,11 +39,12 @@ from riskbot.service.judge import Judge
 from riskbot.service.logbook import changed
 from riskbot.service.minder import Minder
 from riskbot.service.pacer import Pacer
+from riskbot.service.recorder import Recorder
 from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
 from riskbot.settings import SELF
-from riskbot.store import Message
+from riskbot.store import Kept, Message
 from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import span
@@ -78,6 +80,7 @@ class Service:
         self._store, self._late, self._pick = store, late, pick
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._left: dict[str, str] = {}
+        self._hash = ""
         self._hush = Hush(store)
         self._minder = Minder(self.clock, self.problems)
         self._minder.use(bundle.plugins)
@@ -85,9 +88,9 @@ class Service:
         self._self_watch = SelfWatch(
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._look
         )
-        offsets, max_mb = (lambda: self.bundle.offsets), (lambda: self.bundle.max_mb)
+        offsets, max_mb = (lambda: self.bundle.offsets), (lambda: self.bundle.store.max_mb)
         self.host = Host(self.watches, store, self.problems, offsets, max_mb)
-        self._journal = Journal(self.watches, store, self.clock)
+        self._journal = Journal(self.watches, store, self.clock, lambda: self.bundle.store)
         loops = {"the self-watch": self._self_watch.pulse}
         self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
         self._heartbeat = Heartbeat(lambda: self.bundle.heartbeat, self.vitals, self.clock, self.problems)
@@ -102,6 +105,7 @@ class Service:
         await self._store.release()
         await self._hush.look()
         await self._hire(self.bundle.receivers)
+        await self._keep()
         for account in self.bundle.accounts:
             await self._open(account)
         sights = [watch.sight for watch in self.watches.values()]
@@ -125,7 +129,8 @@ class Service:
         ready = await self._made_notifiers(bundle)
         old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
         self._minder.use(bundle.plugins)
-        await self._journal.write()  # new windows are filled from there
+        await self._journal.write()
+        await self._keep()
         await self._hire(bundle.receivers)
         kept = [account.name for account in bundle.accounts if account in old.accounts]
         for name in self.watches.keys() - {*kept}:
@@ -137,17 +142,23 @@ class Service:
                 await self._open(account)
         await self._take_leave(old)
         for name in kept:
-            await self.watches[name].use(bundle.rules, bundle.receivers, self._store)
+            await self.watches[name].use(bundle.rules, bundle.receivers, self._store, self._hash)
         await self._self_watch.use(_health(bundle), bundle.receivers)
         await self._close_strangers()
         self._pace()
 
+    async def _keep(self) -> None:
+        """Remember what is watched from now on: what is recorded names it."""
+        book = self.bundle.rulebook
+        self._hash = book.hash
+        await self._store.keep(Kept(self.clock.now(), book.hash, book.text))
+
     # Accounts.
 
-    def _judge(self, account: str, rules: Sequence[Rule]) -> Judge:
+    def _judge(self, account: str, rules: Sequence[Rule], recorder: Recorder | None = None) -> Judge:
         receivers, store = self.bundle.receivers, self._store
-        compose = self._minder.compose
-        return Judge(account, rules, receivers, store, self.wake, self._failing, self._hush.at, compose, self._heard)
+        telling = (self.wake, self._failing, self._hush.at, self._minder.compose, self._heard)
+        return Judge(account, rules, receivers, store, *telling, recorder)
 
     def _heard(self, event: Event) -> None:
         """An alert has changed: for the log, and for plugins."""
@@ -156,7 +167,7 @@ class Service:
 
     async def _open(self, account: Account) -> None:
         bundle = self.bundle
-        judge = self._judge(account.name, bundle.rules)
+        judge = self._judge(account.name, bundle.rules, Recorder(account.name, self._hash))
         watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._ask)
         await watch.load(self._store)
         self.watches[account.name] = watch
@@ -171,7 +182,7 @@ class Service:
         names = {account.name for account in self.bundle.accounts} | {SELF}
         for name in await self._store.accounts():
             if name not in names and not name.startswith("@"):
-                await self._judge(name, []).load(self.clock.now())
+                await self._judge(name, [], Recorder(name, self._hash)).load(self.clock.now())
         for _, message in await self._store.outbox(WAITING):
             if message.receiver not in self.couriers:
                 await self._give_up(message)
@@ -242,7 +253,7 @@ class Service:
         receivers = (*self.bundle.receivers, *leaving.values())
         self._left = dict.fromkeys(leaving, "it is not in the rules file any more")
         for watch in self.watches.values():
-            await watch.use(self.bundle.rules, receivers, self._store)
+            await watch.use(self.bundle.rules, receivers, self._store, self._hash)
         await self._self_watch.use(_health(self.bundle), receivers)
         self._left = {}
         for message in waiting:

@@ -7,9 +7,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from riskbot import rulebook
 from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
+from riskbot.rulebook import PluginFile, Rulebook
 from riskbot.rules import Rule
 from riskbot.service.bulletins import Daily
 from riskbot.settings import HeartbeatSettings, StoreSettings, WebSettings
@@ -34,8 +36,8 @@ class Bundle(Struct, frozen=True):
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
     plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
-    offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. max_mb: what the
-    database should not outgrow. greeted: the receivers that hear of a start. daily: who hears once a day how all is.
+    offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. store: how much is
+    kept. greeted: the receivers that hear of a start. daily: who hears once a day how all is.
     web: what can be looked at over HTTP; None: nothing.
     """
 
@@ -48,7 +50,13 @@ class Bundle(Struct, frozen=True):
     plugins: Plugins = Plugins()
     heartbeat: HeartbeatSettings | None = None
     offsets: Mapping[str, float] = {}
-    max_mb: int = StoreSettings().max_mb
+    store: StoreSettings = StoreSettings()
     greeted: tuple[str, ...] = ()
     daily: Daily | None = None
     web: WebSettings | None = None
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """What is remembered of it."""
+        plugins = [PluginFile(plugin.name, plugin.file, plugin.hash) for plugin in self.plugins.plugins]
+        return rulebook.of(self.accounts, self.rules, self.receivers, plugins)

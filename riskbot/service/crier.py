@@ -86,7 +86,8 @@ class Crier:
         try:
             await steady(self._turn, "crier", self._clock)
         finally:
-            await self._save()
+            with suppress(Fenced):
+                await self._save()
 
     async def _turn(self) -> None:
         self._service.almanac.on = self._service.bundle.daily is not None
@@ -116,7 +117,7 @@ class Crier:
         """At the start, if it is news. first: else it is a file that was changed since, which is no start."""
         bundle, before = self._service.bundle, self._started.value
         since = self._service.seen_before
-        blind = now - since if since and since != before.blind and self._began - since > BLIND else 0.0
+        blind = now - since if since and self._began - since > BLIND else 0.0
         after = Started(_stands_for(bundle), since if blind else before.blind)
         if after == before:
             return
@@ -149,8 +150,7 @@ class Crier:
 
     async def _save(self) -> None:
         if self._service.almanac.on:
-            with suppress(Fenced):
-                await self._day.write(self._service.almanac.day)
+            await self._day.write(self._service.almanac.day)
 
     async def _write(self, remembered: Remembered[T], value: T, rows: tuple[Message, ...]) -> None:
         await remembered.write(value, rows)

@@ -82,7 +82,7 @@ class Heartbeat:
         if now >= due:
             self._well = not reasons
             self._due, self._soonest = now + settings.every, now + LEAST
-            self._note(await _send(URL(settings.url.get_secret_value()), reasons), now)
+            self._note(await send(URL(settings.url.get_secret_value()), reasons), now)
 
     def _begin(self, settings: HeartbeatSettings | None, now: float) -> None:
         """A first good ping is sent at once. That it can't be relied on yet is no news for a while."""
@@ -103,7 +103,7 @@ class Heartbeat:
         self._failing = why
 
 
-async def _send(url: URL, reasons: Sequence[str]) -> str:
+async def send(url: URL, reasons: Sequence[str]) -> str:
     """Send one ping; why it failed, without the URL: it is a secret. "": it did not."""
     method, where, body = ping(url, reasons)
     timeout = aiohttp.ClientTimeout(total=DEADLINE)

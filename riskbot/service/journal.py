@@ -1,24 +1,34 @@
-"""The past of watched fields, written down."""
+"""What was seen, and the past of watched fields, written down."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from riskbot.service.clock import Clock, steady
 from riskbot.service.watch import Watch
-from riskbot.store import Point
+from riskbot.settings import StoreSettings
 from riskbot.store.surviving import SurvivingStore
 
 JOURNAL_EVERY = 10.0
 PRUNE_EVERY = 3600.0
 KEEP_PAST = 8 * 86400.0
+AT_ONCE = 50
+"""Accounts that one transaction writes: a commit with an alert must not wait for all of them."""
+DAY, MB = 86400.0, 10**6
 
 
 class Journal:
-    """Writes the past of the watched fields, heals the store, forgets what is old."""
+    """Writes what was recorded since the last time, heals the store, forgets what is old."""
 
-    def __init__(self, watches: Mapping[str, Watch], store: SurvivingStore, clock: Clock) -> None:
-        self._watches, self._store, self._clock = watches, store, clock
+    def __init__(
+        self,
+        watches: Mapping[str, Watch],
+        store: SurvivingStore,
+        clock: Clock,
+        settings: Callable[[], StoreSettings] = StoreSettings,
+    ) -> None:
+        """settings: how much is kept."""
+        self._watches, self._store, self._clock, self._settings = watches, store, clock, settings
         self._prune_due = 0.0
 
     async def run(self) -> None:
@@ -31,14 +41,19 @@ class Journal:
 
     async def write(self) -> None:
         """What came since the last time."""
-        entries = [
-            (watch.account, [Point(*point) for point in watch.history.drain()], watch.sight.seen)
-            for watch in self._watches.values()
-            if watch.sight.ever_seen
-        ]
+        watches = list(self._watches.values())
+        for i in range(0, len(watches), AT_ONCE):
+            await self._write(watches[i : i + AT_ONCE])
         now = self._clock.now()
-        await self._store.record(entries)
         await self._store.heal(now)
         if now >= self._prune_due:
             self._prune_due = now + PRUNE_EVERY
+            settings = self._settings()
             await self._store.prune(now - KEEP_PAST)
+            await self._store.trim(now - settings.journal_days * DAY, settings.journal_mb * MB)
+
+    async def _write(self, watches: Sequence[Watch]) -> None:
+        batches = [await watch.drained() for watch in watches]
+        await self._store.record([batch for mine in batches for batch in mine])
+        for watch, mine in zip(watches, batches, strict=True):
+            watch.judge.recorder.written(mine)

@@ -14,8 +14,10 @@ from riskbot import delivery, engine
 from riskbot.delivery import LOUD, NEWS, Plan, Receiver
 from riskbot.history import History
 from riskbot.model import Alerts, Event, Outage, Quiet, Silence, View
+from riskbot.recording import Started, Taken
 from riskbot.rules import Measured, Rule, tell
 from riskbot.service.logbook import About
+from riskbot.service.recorder import Unrecorded
 from riskbot.snapshot import Snapshot
 from riskbot.store import Message, State, Store
 
@@ -41,8 +43,9 @@ class Judge:
         quiet: Callable[[float], Quiet] = lambda _: LOUD,
         compose: Compose = tell,
         heard: Callable[[Event], None] = lambda _: None,
+        recorder: Unrecorded | None = None,
     ) -> None:
-        """heard: told of each change that is committed."""
+        """heard: told of each change that is committed. recorder: writes down what is judged; None: nobody does."""
         self.account = account
         self.lock = asyncio.Lock()
         """To be held from asking the rules until their answers are committed: a reload must not come between."""
@@ -54,6 +57,7 @@ class Judge:
         """When each rule last had a number; not in it: never since the start."""
         self._store, self._wake, self._failing, self._quiet = store, wake, failing, quiet
         self._compose, self._heard = compose, heard
+        self.recorder = recorder or Unrecorded(account)
         self._stand_in = frozenset[str]()
         self._silences: tuple[Silence, ...] = ()
         self._rev = 0
@@ -74,13 +78,27 @@ class Judge:
 
         seen: when the account was last seen; 0: not known, or nothing that is seen.
         """
+        state = await self._loaded(max(now, seen))
+        with self.recorder.noting(Started(now, self.alerts, seen, self.recorder.bundle), self.alerts):
+            await self._fit(max(now, seen, self.newest), seen, force=state.value is None)
+
+    async def take_up(self, now: float) -> None:
+        """Another owner has written the alerts: go on with theirs."""
+        await self._loaded(now)
+        with self.recorder.noting(Taken(now, self.alerts), self.alerts):
+            await self._fit(max(now, self.newest))
+
+    async def _loaded(self, now: float) -> State:
         state = await self._store.load(self.account)
         self._rev = state.rev
         self.alerts = await self._decoded(state, now)
-        now = max(now, self.newest)
+        return state
+
+    async def _fit(self, now: float, seen: float = 0.0, *, force: bool = False) -> None:
+        """To the rules and receivers as they are."""
         outage = Outage(seen, "not seen yet since the start") if seen else None
         view = View(self.account, now, Snapshot({"details": []}), History(), outage=outage, alerts=self.alerts)
-        await self.adopt(view, force=state.value is None)
+        await self.adopt(view, force=force)
 
     @property
     def newest(self) -> float:
@@ -185,7 +203,11 @@ class Judge:
     async def _commit(self, planned: Plan, events: tuple[Event, ...]) -> None:
         value = msgspec.json.encode(planned.alerts)
         commit_id = f"{random.getrandbits(64):016x}"
-        self._rev = await self._store.commit(self.account, self._rev, commit_id, value, planned.messages, events)
+        batches = self.recorder.sealed()
+        self._rev = await self._store.commit(
+            self.account, self._rev, commit_id, value, planned.messages, events, batches
+        )
+        self.recorder.written(batches)
         self.alerts = planned.alerts
         for message in planned.messages:
             self._wake(message.receiver)

@@ -85,7 +85,7 @@ class Minder:
             given = self._call(hook, event=event, view=view, headline=headline, lines=list(lines))
             if given is None:
                 continue
-            if _are_words(given):
+            if are_words(given):
                 return given[0], list(given[1])
             self._failed(hook.plugin, f"{hook.file}: render gave {type(given).__name__}, not (headline, lines) or None")
         return headline, lines
@@ -152,7 +152,8 @@ class Minder:
         self._problems.fail(about_plugin(plugin), Problem(self._clock.now(), why, 0.0, inf))
 
 
-def _are_words(given: object) -> TypeGuard[tuple[str, list[str]]]:
+def are_words(given: object) -> TypeGuard[tuple[str, list[str]]]:
+    """Is it what a `render` may give: a headline, and the lines below it?"""
     if not isinstance(given, tuple) or len(given) != 2:
         return False
     headline, lines = given

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from math import inf
 
 from riskbot import text
-from riskbot.model import AccountInfo, Outage, Severity
+from riskbot.model import AccountInfo, Observation, Outage, Severity
 from riskbot.rules import Rule
-from riskbot.service.observer import Observation
 from riskbot.snapshot import Snapshot
 from riskbot.source import SourceError
 

@@ -12,12 +12,13 @@ from functools import partial
 from riskbot.delivery import Receiver
 from riskbot.health import Problem, Problems, about_watch
 from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Severity, View
+from riskbot.model import AccountInfo, Alerts, Gate, Observation, Severity, View
+from riskbot.recording import Batch
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock, Pulse, stopwatch
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import About, Edge
-from riskbot.service.observer import Observation, Observer
+from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
 from riskbot.service.tally import INTERNAL, Tally, reason
 from riskbot.snapshot import Snapshot
@@ -83,10 +84,8 @@ class Watch:
 
     async def load(self, store: Store) -> None:
         """Take up what was remembered: alerts, and the past that the rules ask about."""
-        seen = await self.observer.remember(store, self._clock.now())
-        self._clock.not_before(max(seen, 0.0))
-        await self._judge.load(self._clock.now(), seen)
-        self._clock.not_before(self._judge.newest)
+        seen = await self.observer.load(store, self._now())
+        self._clock.not_before(max(seen, self._judge.newest))
         self.sight = Sight(self.poll_every, max(seen, self._judge.alerts.seen), ever_seen=seen > 0)
 
     @property
@@ -120,13 +119,35 @@ class Watch:
         failures = self.sight.failures
         return failures[-1].why if failures else ""
 
-    async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
-        """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen."""
-        await self._guarded(partial(self._use, rules, receivers, store))
+    async def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store, bundle: str = "") -> None:
+        """Judge by these from now on. What was last seen is judged again at once, unless nothing is seen.
 
-    async def _use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store) -> None:
+        bundle: the hash of the configuration that they are from.
+        """
+        await self._guarded(partial(self._use, rules, receivers, store, bundle))
+
+    async def _use(self, rules: Sequence[Rule], receivers: Sequence[Receiver], store: Store, bundle: str) -> None:
         async with self._judge.lock:
-            await self.observer.use(rules, receivers, store, self._sight())
+            await self._write(store)  # new windows are filled from there
+            await self.observer.use(rules, receivers, store, self._sight(), bundle)
+        self._info_due = 0.0  # whoever edits the file may have changed the key too
+
+    async def drained(self) -> tuple[Batch, ...]:
+        """What is to be written down by now: no look is half done. See `Unrecorded.sealed`."""
+        async with self._judge.lock:
+            return self._drained()
+
+    async def _write(self, store: Store) -> None:
+        batches = self._drained()
+        await store.record(batches)
+        self._judge.recorder.written(batches)
+
+    def _drained(self) -> tuple[Batch, ...]:
+        return self.observer.drained(self._now(), self.sight.seen if self.sight.ever_seen else 0.0)
+
+    def _now(self) -> float:
+        """The moment in whole milliseconds: what is recorded of it takes two bytes."""
+        return round(self._clock.now(), 3)
 
     def beat(self) -> None:
         """Start a turn, unless the last has not ended; without asking, while the exchange wants patience."""
@@ -154,7 +175,7 @@ class Watch:
         self.pulse.beat()
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
-        self._mind_the_clock()
+        await self._mind_the_clock()
         try:
             if self._fenced:
                 await self._take_up_theirs()
@@ -173,21 +194,22 @@ class Watch:
     async def _take_up_theirs(self) -> None:
         """Another owner has written the state. What was seen meanwhile is judged by it, so that no value is lost."""
         async with self._judge.lock:
-            await self._judge.load(self._clock.now())
+            await self._judge.take_up(self._now())
             self._fenced = False
             if self.observer.snapshot.fetched_at:
                 await self.observer.look_again(self._sight())
 
-    def _mind_the_clock(self) -> None:
+    async def _mind_the_clock(self) -> None:
         """The machine's clock was set ahead: nobody was blind for that long."""
         self._clock.now()
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
         if ahead:
-            self._judge.shift(ahead)
+            async with self._judge.lock:
+                self.observer.shift(self._now(), ahead)
             self.sight.shift(ahead)
 
     async def _turn(self) -> None:
-        if self._clock.now() >= self._info_due:
+        if self._clock.now() >= self._info_due and (self._learning is None or self._learning.done()):
             self._info_due = self._clock.now() + INFO_EVERY
             self._learning = asyncio.create_task(self._learn(), name=f"configuration of {self.account}")
             if self._info is None:  # the limit is counted by user: first ask who it is, if that is soon known
@@ -214,7 +236,10 @@ class Watch:
             self._unlearned.fails(error.why)
             return
         self._unlearned.works(self._clock.now())
-        await self._know(info)
+        try:
+            await self._know(info)
+        except Fenced:
+            self._fenced = True
 
     async def _know(self, info: AccountInfo) -> None:
         """Numbers of another account than before are not judged: they would end what is open, and begin nothing."""
@@ -226,15 +251,17 @@ class Watch:
             self._info_due = self._clock.now() + INFO_AGAIN
             return
         self._stranger = None
-        if not pinned:
-            async with self._judge.lock:
-                await self._judge.note(uid=info.uid)
+        async with self._judge.lock:
+            known = self._judge.alerts.gate
+            gate = (known or Gate(info)).then(info, self._clock.now())
+            if not pinned or gate != known:
+                await self.observer.learn(self._now(), info.uid, gate)
         if info != self._info:
             self._log.info("uid %s, mode %s, may %s", info.uid, info.mode, ", ".join(info.permissions))
             self._info = info
 
     async def _saw(self, snapshot: Snapshot) -> None:
-        now = self._clock.now()
+        now = self._now()
         snapshot.fetched_at = now
         if stale := self.sight.stale(snapshot, self._judge.rules):
             await self._failed(stale)
@@ -257,7 +284,7 @@ class Watch:
         nothing else.
         """
         sure = self._info is not None or not self._judge.alerts.uid
-        return self.sight.at(self._clock.now(), snapshot, self._info, sure=sure)
+        return self.sight.at(self._now(), snapshot, self._info, sure=sure)
 
     def _list_unknown(self, snapshot: Snapshot) -> None:
         if unknown := snapshot.unknown() - self._unknown:

@@ -14,7 +14,7 @@ file. No message repeats a value, unless it is nearly a word that riskbot knows.
 
 from __future__ import annotations
 
-from riskbot.settings.files import Stamps, document
+from riskbot.settings.files import Sources, Stamps, document
 from riskbot.settings.loading import find_db, find_plugins, load
 from riskbot.settings.model import (
     OKX,
@@ -43,6 +43,7 @@ __all__ = [
     "Needs",
     "Problem",
     "ReceiverSettings",
+    "Sources",
     "Stamps",
     "StartSettings",
     "StoreSettings",

@@ -24,6 +24,9 @@ LISTS = ("rules", "cases")
 SHARED = {"rules": list, "receivers": dict, "cases": list}
 """What an included file may hold."""
 
+_KEYS = ("accounts", "receivers")
+"""Where the secrets stand that only who asks or tells has need of."""
+
 
 class Source:
     """One file. found: what there is to say about places of it."""
@@ -34,11 +37,14 @@ class Source:
         self.document = _parse(path, self.text)
         self.found: list[Loc] = []
 
-    def filled(self, env: Mapping[str, str]) -> dict[str, Any]:
-        """Its document with all secrets; a relative path of one starts at this file."""
+    def filled(self, env: Mapping[str, str], *, keyless: bool = False) -> dict[str, Any]:
+        """Its document with all secrets; a relative path of one starts at this file.
+
+        keyless: those of accounts and receivers may be absent.
+        """
         secrets = Secrets(self.path.parent, env)
         document: dict[str, Any] = secrets.fill(self.document)
-        self.found += secrets.problems
+        self.found += [p for p in secrets.problems if not (keyless and p.loc[0] in _KEYS)]
         return document
 
     def told(self) -> list[Problem]:
@@ -89,9 +95,9 @@ class Sources:
         """All of it as one document, as it stands there."""
         return _joined([source.document for source in self.all])
 
-    def filled(self) -> dict[str, Any]:
-        """All of it as one document with all secrets."""
-        return _joined([source.filled(self._env) for source in self.all])
+    def filled(self, *, keyless: bool = False) -> dict[str, Any]:
+        """All of it as one document with all secrets; keyless: with those that are there."""
+        return _joined([source.filled(self._env, keyless=keyless) for source in self.all])
 
     def place(self, loc: tuple[str | int, ...]) -> tuple[Source, tuple[str | int, ...]]:
         """The file in which a place of the one document stands, and where."""
@@ -102,6 +108,11 @@ class Sources:
             case ("receivers", name, *_):
                 return next((s for s in self.all if name in named(s.document, "receivers")), self.main), loc
         return self.main, loc
+
+    def where(self, loc: tuple[str | int, ...]) -> str:
+        """The file and line of a place of the one document: `rules.d/debt.toml:7`."""
+        source, own = self.place(loc)
+        return located(source.path, source.text, [Loc(own, "")])[0].where
 
     def note(self, found: Iterable[Loc]) -> None:
         """These are places of the one document."""

@@ -24,16 +24,19 @@ def load(
     env: Mapping[str, str] | None = None,
     check_url: Callable[[str], None] | None = None,
     offered: Collection[str] = (),
+    *,
+    keyless: bool = False,
 ) -> Config:
     """Read and validate a rules file and those it includes. Raises ConfigError with every mistake in them.
 
     kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
     check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
-    offered: what an account's `source` may say besides okx.
+    offered: what an account's `source` may say besides okx. keyless: secrets of accounts and receivers may be absent,
+    as nobody is asked or told; a word stands in for them.
     """
     env = os.environ if env is None else env
     sources = Sources(path, env)
-    filled, problems = sources.filled(), list[Loc]()
+    filled, problems = sources.filled(keyless=keyless), list[Loc]()
     file = _sections(filled, problems)
     rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
     problems += [
@@ -61,7 +64,7 @@ def load(
         tuple(sources.told()),
         files,
         heartbeat=file.heartbeat,
-        max_mb=file.store.max_mb,
+        store=file.store,
         start=file.start,
         daily=file.daily,
         web=file.web,

@@ -184,6 +184,8 @@ class StoreSettings(Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
+    journal_days: int = Field(8, ge=1, le=3650, description="How long what was seen is kept, for replay.")
+    journal_mb: int = Field(512, ge=16, le=10**6, description="So many MB of it at most; the oldest goes first.")
     max_mb: int = Field(2000, ge=10, description="Megabytes; that it has grown beyond them is told.")
 
 
@@ -249,7 +251,7 @@ class Config(Struct, frozen=True):
     """A whole rules file, valid.
 
     db: the store's path, absolute. warnings: usable, but look. files: the file itself and those that it includes.
-    web: None: nothing listens.
+    store: how much is kept. web: None: nothing listens.
     """
 
     accounts: tuple[AccountSettings, ...]
@@ -260,7 +262,7 @@ class Config(Struct, frozen=True):
     files: tuple[Path, ...] = ()
     web: WebSettings | None = None
     heartbeat: HeartbeatSettings | None = None
-    max_mb: int = StoreSettings().max_mb
+    store: StoreSettings = StoreSettings()
     start: StartSettings = StartSettings()
     daily: DailySettings | None = None
 

@@ -1,17 +1,21 @@
 """The contract of a store: one value per account, committed together with the messages it causes.
 
 Laws: alert state and outbox change together or not at all; a message is marked done only after it was sent; a
-repeated commit says nothing twice, since a message's id follows from what it tells. The journal (the past, for
-windows) stands beside and may lag.
+repeated commit says nothing twice, since a message's id follows from what it tells. The journal has what alerts were
+made of (batches) and the past for windows (points): what led to a commit is written with it, the rest may lag. A store
+may keep as much of the batches as it has room for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
+from riskbot.history import Point
 from riskbot.model import Cause, Event, Severity
+from riskbot.recording import Batch
 
 KEEP_LONG = 90 * 86400.0
 """Seconds that events, and messages that were given up, are kept beyond the rest of the past."""
@@ -124,13 +128,12 @@ class Message(Struct, frozen=True, kw_only=True):
         return Step(self.episode, self.seq, self.before, self.after, self.peak, self.at, self.opened, self.maybe_sent)
 
 
-class Point(Struct, frozen=True):
-    """One value of the past: a field (`details.liab`) of a currency ("" for the account) from `at` on."""
+class Kept(Struct, frozen=True):
+    """A configuration that was in force from `since` on, as `riskbot.rulebook` writes it. hash: of its text."""
 
-    field: str
-    ccy: str
-    at: float
-    value: str
+    since: float
+    hash: str
+    bundle: str
 
 
 class Room(Struct, frozen=True):
@@ -158,14 +161,15 @@ class Store(Protocol):
         value: bytes,
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
-        """Write value, messages and events, all or nothing; give the new revision.
+        """Write value, messages, events and batches, all or nothing; give the new revision.
 
         A row still queued for the same receiver and alert is superseded: the new row covers it; so is a dead one. A
         reminder is left out while any row of its alert waits, and overtaken it is not covered, only what it covers. A
-        message that is already there (same id, same `at`) is left alone, as is an event. Durable against power loss if
-        there are messages or events, else against a kill. Raises Fenced if the account is not at `rev`, Unavailable if
-        it is not known whether it was written.
+        message that is already there (same id, same `at`) is left alone, as is an event or a batch. Durable against
+        power loss if there are messages or events, else against a kill. Raises Fenced if the account is not at `rev`,
+        Unavailable if it is not known whether it was written.
         """
 
     async def take(
@@ -214,16 +218,34 @@ class Store(Protocol):
     async def history(self, since: float) -> list[Event]:
         """Events since then, oldest first, for people to see."""
 
-    async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
-        """Append to the journal, for each account: values of the past, and when it was last seen."""
+    async def record(self, batches: Sequence[Batch]) -> None:
+        """Append to the journal what was recorded, each batch with its points, all or nothing.
+
+        A batch that is already there (same account, segment and index) is left alone.
+        """
 
     async def recall(self, account: str, since: float) -> tuple[list[Point], float]:
-        """The journal since then, oldest first, with the last value before it for each series; and when last seen."""
+        """The points since then, oldest first, with the last value before it for each series; and when last seen."""
+
+    async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
+        """The account's batches, without points, in the order of writing; of segments that did not end before then."""
+
+    async def keep(self, kept: Kept) -> None:
+        """From now on this configuration is in force. What is in force already is left alone."""
+
+    async def kept(self) -> list[Kept]:
+        """The configurations that were in force, oldest first."""
 
     async def prune(self, before: float) -> None:
         """Forget done rows and points older than that, but of each series its last point, and no row that waits.
 
         Events and dead rows are kept for KEEP_LONG beyond that.
+        """
+
+    async def trim(self, before: float, size: int) -> None:
+        """Forget segments that ended before then, and the oldest of all accounts beyond so many bytes.
+
+        Of each account the newest one stays unless it is too old. Configurations that nothing left refers to go too.
         """
 
     async def close(self) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
+from riskbot.history import Point
 from riskbot.model import Event, Severity
-from riskbot.store import KEEP_LONG, Fenced, Message, Point, Room, State
+from riskbot.recording import Batch, points_only
+from riskbot.store import KEEP_LONG, Fenced, Kept, Message, Room, State
 from riskbot.store.outbox import DEAD, SENDING, STANDING, WAITING, Key, Outbox, Place, Row, key, place
+from riskbot.store.tail import Tail
 
 
 class MemoryOutbox(Outbox):
@@ -118,16 +123,18 @@ def window(points: Iterable[Point], since: float) -> list[Point]:
 class MemoryStore:
     """The contract of `riskbot.store.Store` in dicts.
 
-    max_points, max_events: the oldest are forgotten beyond so many.
+    max_points, max_events, max_bytes (of what was recorded): the oldest are forgotten beyond so many.
     """
 
-    def __init__(self, max_points: int = 1_000_000, max_events: int = 10_000) -> None:
+    def __init__(self, max_points: int = 1_000_000, max_events: int = 10_000, max_bytes: int = 1 << 26) -> None:
         self.states: dict[str, State] = {}
         self.rows = MemoryOutbox()
-        self.points: dict[tuple[str, str, str, float], tuple[str, Point]] = {}
+        self.points: Tail[tuple[str, str, float], Point] = Tail(max_points)
         self.seen: dict[str, float] = {}
         self.events: dict[EventKey, Event] = {}
-        self._max_points, self._max_events = max_points, max_events
+        self.batches: Tail[tuple[str, int], Batch] = Tail(max_bytes, lambda batch: len(batch.data))
+        self.bundles: list[Kept] = []
+        self._max_events = max_events
 
     async def accounts(self) -> list[str]:
         """All accounts that have a value, by name."""
@@ -145,8 +152,9 @@ class MemoryStore:
         value: bytes,
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
-        """Write value, messages and events; give the new revision. Raises Fenced."""
+        """Write value, messages, events and batches; give the new revision. Raises Fenced."""
         state = self.states.get(account, State())
         if state.rev and state.commit_id == commit_id:
             return state.rev
@@ -154,12 +162,19 @@ class MemoryStore:
             raise Fenced(f"account {account} is at revision {state.rev}, not {rev}: somebody else has written it")
         self.states[account] = State(value, rev + 1, commit_id)
         self._remember(events)
+        await self.record(batches)
         for message in messages:
             self.rows.add(message)
         return rev + 1
 
     async def restore(
-        self, account: str, rev: int, state: State, rows: list[Row], events: tuple[Event, ...] = ()
+        self,
+        account: str,
+        rev: int,
+        state: State,
+        rows: list[Row],
+        events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
         """As `SqliteStore.restore`."""
         at = self.states.get(account, State()).rev
@@ -167,6 +182,7 @@ class MemoryStore:
             raise Fenced(f"account {account} is at revision {at}, not {rev}: somebody else has written it")
         self.rows.restore(rows)
         self._remember(events)
+        await self.record(batches)
         if state.value is None:
             return rev
         self.states[account] = State(state.value, rev + 1, state.commit_id)
@@ -222,35 +238,75 @@ class MemoryStore:
         """Events since then, oldest first."""
         return sorted((event for event in self.events.values() if event.at >= since), key=event_key)
 
-    async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
+    async def record(self, batches: Sequence[Batch]) -> None:
         """Append to the journal."""
-        for account, points, seen in entries:
-            for point in points:
-                self.points[account, point.field, point.ccy, point.at] = account, point
-            self.seen[account] = max(seen, self.seen.get(account, seen))
-        while len(self.points) > self._max_points:
-            del self.points[next(iter(self.points))]
+        for batch in batches:
+            account, key = batch.account, (batch.segment, batch.index)
+            for point in batch.points:
+                self.points.put(account, (point.field, point.ccy, point.at), point)
+            if batch.points or batch.seen:
+                self.seen[account] = max(batch.seen, self.seen.get(account, batch.seen))
+            if batch.data and (account, key) not in self.batches:
+                self.batches.put(account, key, replace(batch, points=(), seen=0.0))
 
     async def recall(self, account: str, since: float) -> tuple[list[Point], float]:
-        """The journal since then, and when the account was last seen (0: never)."""
-        mine = (point for owner, point in self.points.values() if owner == account)
-        return window(mine, since), self.seen.get(account, 0.0)
+        """The points since then, and when the account was last seen (0: never)."""
+        return window(self.points.of(account).values(), since), self.seen.get(account, 0.0)
 
-    def drain(self) -> list[tuple[str, list[Point], float]]:
-        """All of the journal, as entries for `record`; here it is forgotten."""
-        entries: dict[str, list[Point]] = {account: [] for account in self.seen}
-        for account, point in self.points.values():
-            entries[account].append(point)
-        seen, self.points, self.seen = self.seen, {}, {}
-        return [(account, points, seen[account]) for account, points in entries.items()]
+    async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
+        """The account's batches, in the order of writing; of segments that did not end before then."""
+        segments: dict[str, list[Batch]] = {}
+        for batch in self.batches.of(account).values():
+            segments.setdefault(batch.segment, []).append(batch)
+        wanted = [mine for mine in segments.values() if max(batch.last for batch in mine) >= since]
+        return [batch for mine in wanted for batch in sorted(mine, key=lambda batch: batch.index)]
+
+    async def keep(self, kept: Kept) -> None:
+        """From now on this configuration is in force."""
+        if not self.bundles or self.bundles[-1].hash != kept.hash:
+            self.bundles.append(kept)
+
+    async def kept(self) -> list[Kept]:
+        """The configurations that were in force, oldest first."""
+        return list(self.bundles)
+
+    def journal(self, account: str) -> list[Batch]:
+        """All of an account's journal, as batches for `record` elsewhere."""
+        batches = list(self.batches.of(account).values())
+        if account in self.seen:
+            batches.append(points_only(account, self.points.of(account).values(), self.seen[account]))
+        return batches
+
+    def forget_journal(self, batches: Iterable[Batch]) -> None:
+        """They are written down elsewhere."""
+        for batch in batches:
+            self.batches.drop(batch.account, (batch.segment, batch.index))
+            for point in batch.points:
+                self.points.drop(batch.account, (point.field, point.ccy, point.at))
+            if self.seen.get(batch.account) == batch.seen:
+                del self.seen[batch.account]
 
     async def prune(self, before: float) -> None:
         """Forget old done rows and events, and points that no window from `before` on can need."""
         self.rows.prune(before)
         self.events = {name: event for name, event in self.events.items() if event.at >= before - KEEP_LONG}
-        accounts = {account for account, _ in self.points.values()}
-        kept = {account: (await self.recall(account, before))[0] for account in accounts}
-        self.points = {(a, p.field, p.ccy, p.at): (a, p) for a, points in kept.items() for p in points}
+        for account in self.points.accounts():
+            kept = set((await self.recall(account, before))[0])
+            for series_at, point in self.points.of(account).items():
+                if point not in kept:
+                    self.points.drop(account, series_at)
+
+    async def trim(self, before: float, size: int) -> None:
+        """Forget old segments, and the oldest beyond so many bytes."""
+        ends = {(batch.account, batch.segment): batch.last for batch in self.batches}
+        newest = dict(ends.keys())
+        for (account, segment), end in sorted(ends.items(), key=lambda item: item[1]):
+            if end < before or (self.batches.weight > size and newest[account] != segment):
+                for batch_key in [k for k in self.batches.of(account) if k[0] == segment]:
+                    self.batches.drop(account, batch_key)
+        first = min((batch.first for batch in self.batches), default=0.0)
+        needed = sum(kept.since <= first for kept in self.bundles) - 1
+        self.bundles = self.bundles[max(0, needed) :]
 
     async def close(self) -> None:
         """Nothing is pending."""

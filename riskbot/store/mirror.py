@@ -27,6 +27,9 @@ from riskbot.store.outbox import (
 MAX_POINTS = 200_000
 """Points of the journal that are kept in memory while the store fails; about 50 MB."""
 
+MAX_BYTES = 1 << 25
+"""Bytes of what was recorded that are kept to be written down later: 32 MiB are hours of a busy account."""
+
 MAX_EVENTS = 10_000
 """Events of the trouble that are kept to be written down later."""
 
@@ -44,7 +47,7 @@ class Mirror(MemoryStore):
     """All that waits or is owed, each account's value, and in trouble also what is done and the past."""
 
     def __init__(self) -> None:
-        super().__init__(MAX_POINTS, MAX_EVENTS)
+        super().__init__(MAX_POINTS, MAX_EVENTS, MAX_BYTES)
 
     def learn(self, theirs: list[tuple[str, Message]]) -> set[str]:
         """Take over the primary's rows, given newest first; give accounts whose rows are now ahead of it."""
@@ -103,3 +106,13 @@ class Mirror(MemoryStore):
         """They are written down elsewhere."""
         for event in events:
             self.events.pop(event_key(event), None)
+
+    def forget_batches(self, account: str) -> None:
+        """What was recorded of it led to alerts that are another owner's by now."""
+        for batch in self.batches.of(account):
+            self.batches.drop(account, batch)
+
+    @property
+    def behind(self) -> set[str]:
+        """The accounts whose journal is not all written down."""
+        return {*self.seen, *self.batches.accounts()}

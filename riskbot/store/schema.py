@@ -87,5 +87,34 @@ MIGRATIONS = [
       PRIMARY KEY (at, account, rule, subject, episode, seq)
     ) WITHOUT ROWID;
     """,
+    """
+    -- The recording: what alerts were made of. Only whole segments are forgotten.
+    CREATE TABLE segments (
+      segment INTEGER PRIMARY KEY,    -- in the order of writing
+      account TEXT NOT NULL,
+      name    TEXT NOT NULL,
+      first   REAL NOT NULL,
+      last    REAL NOT NULL,
+      batches INTEGER NOT NULL,
+      looks   INTEGER NOT NULL,
+      bytes   INTEGER NOT NULL,
+      UNIQUE (account, name)
+    );
+    CREATE INDEX segments_by_age ON segments (last);
+    CREATE TABLE batches (
+      n     INTEGER PRIMARY KEY,      -- the segment, then the batch's place in it
+      first REAL NOT NULL,
+      last  REAL NOT NULL,
+      looks INTEGER NOT NULL,
+      data  BLOB NOT NULL             -- compressed
+    );
+
+    -- What was watched, and by which rules, from when on.
+    CREATE TABLE bundles (
+      since  REAL PRIMARY KEY,
+      hash   TEXT NOT NULL,
+      bundle TEXT NOT NULL            -- JSON, without secrets
+    );
+    """,
 ]
 """Each brings the schema from its place in the list to the next; only ever appended to."""

@@ -13,16 +13,19 @@ Laws:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Self, TypeVar
 
+from riskbot.history import Point
 from riskbot.model import Event, Severity
-from riskbot.store import KEEP_LONG, Message, Point, Room, State, Unavailable
+from riskbot.recording import Batch
+from riskbot.store import KEEP_LONG, Kept, Message, Room, State, Unavailable
 from riskbot.store import sqlite_past as past
+from riskbot.store import sqlite_recording as recording
 from riskbot.store import sqlite_values as values
 from riskbot.store.outbox import Row
 from riskbot.store.schema import MIGRATIONS
@@ -97,8 +100,9 @@ class SqliteStore:
         value: bytes,
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
-        """Write value, messages and events, all or nothing; give the new revision. Raises Fenced."""
+        """Write value, messages, events and batches, all or nothing; give the new revision. Raises Fenced."""
 
         def work(db: Connection) -> int:
             state = values.load(db, account)
@@ -106,6 +110,7 @@ class SqliteStore:
                 return state.rev
             values.write(db, account, rev, state, State(value, rev + 1, commit_id))
             past.remember(db, events)
+            recording.record(db, batches)
             outbox = SqliteOutbox(db)
             for message in messages:
                 outbox.add(message)
@@ -114,9 +119,15 @@ class SqliteStore:
         return await self._write(work, durable=bool(messages or events))
 
     async def restore(
-        self, account: str, rev: int, state: State, rows: list[Row], events: tuple[Event, ...] = ()
+        self,
+        account: str,
+        rev: int,
+        state: State,
+        rows: list[Row],
+        events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
-        """Write an account's value (None: leave it), rows exactly as they stand, and events; give the revision.
+        """Write an account's value (None: leave it), rows exactly as they stand, events and batches; give the revision.
 
         For bringing back what was done elsewhere while this store could not be used. Raises Fenced.
         """
@@ -124,6 +135,7 @@ class SqliteStore:
         def work(db: Connection) -> int:
             SqliteOutbox(db).restore(rows)
             past.remember(db, events)
+            recording.record(db, batches)
             if state.value is None:
                 return rev
             values.write(db, account, rev, values.load(db, account), State(state.value, rev + 1, state.commit_id))
@@ -187,13 +199,30 @@ class SqliteStore:
         """Events since then, oldest first."""
         return await self._read(lambda db: past.history(db, since))
 
-    async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
+    async def record(self, batches: Sequence[Batch]) -> None:
         """Append to the journal."""
-        await self._write(lambda db: past.record(db, entries))
+        await self._write(lambda db: recording.record(db, batches))
 
     async def recall(self, account: str, since: float) -> tuple[list[Point], float]:
-        """The journal since then, and when the account was last seen (0: never)."""
+        """The points since then, and when the account was last seen (0: never)."""
         return await self._read(lambda db: past.recall(db, account, since))
+
+    async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
+        """The account's batches, in the order of writing; of segments that did not end before then."""
+
+        def work(db: Connection) -> list[Batch]:
+            segments = recording.segments(db, account, since)
+            return [batch for segment in segments for batch in recording.batches(db, segment)]
+
+        return await self._read(work)
+
+    async def keep(self, kept: Kept) -> None:
+        """From now on this configuration is in force."""
+        await self._write(lambda db: recording.keep(db, kept))
+
+    async def kept(self) -> list[Kept]:
+        """The configurations that were in force, oldest first."""
+        return await self._read(recording.bundles)
 
     async def prune(self, before: float) -> None:
         """Forget old done rows, old events, and points that no window from `before` on can need.
@@ -205,6 +234,12 @@ class SqliteStore:
         for (series,) in await self._read(lambda db: db.execute("SELECT series FROM series").fetchall()):
             await self._write(partial(past.prune_series, series=series, before=before))
         await self._write(lambda db: past.prune_events(db, before - KEEP_LONG))
+
+    async def trim(self, before: float, size: int) -> None:
+        """Forget old segments, and the oldest beyond so many bytes; one in each transaction."""
+        for key in await self._read(lambda db: recording.surplus(db, before, size)):
+            await self._write(partial(recording.forget, key=key))
+        await self._write(recording.forget_bundles)
 
     async def close(self) -> None:
         """Finish what is pending and let go of file and lock. Waits a moment for a disk that hangs, not longer."""

@@ -1,4 +1,4 @@
-"""The past in the database: the journal's points, when accounts were last seen, and events.
+"""The past in the database: points of watched fields, when accounts were last seen, and events.
 
 Each function works in an open database, inside the caller's transaction.
 """
@@ -10,27 +10,27 @@ from sqlite3 import Connection
 
 import msgspec
 
+from riskbot.history import Point
 from riskbot.model import Event
-from riskbot.store import Point
 
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def record(db: Connection, entries: list[tuple[str, list[Point], float]]) -> None:
-    """Append to the journal."""
-    series = [(account, p.field, p.ccy) for account, points, _ in entries for p in points]
+def record(db: Connection, account: str, points: Iterable[Point], seen: float) -> None:
+    """Append to an account's past. seen: when it was last seen."""
+    series = [(account, p.field, p.ccy) for p in points]
     db.executemany("INSERT OR IGNORE INTO series (account, field, ccy) VALUES (?, ?, ?)", series)
     sql = """
         INSERT OR REPLACE INTO points (series, at, value)
         SELECT series, ?, ? FROM series WHERE account = ? AND field = ? AND ccy = ?
         """
-    db.executemany(sql, [(p.at, p.value, account, p.field, p.ccy) for account, points, _ in entries for p in points])
+    db.executemany(sql, [(p.at, p.value, account, p.field, p.ccy) for p in points])
     sql = """
         INSERT INTO seen (account, at) VALUES (?, ?)
         ON CONFLICT (account) DO UPDATE SET at = max(at, excluded.at)
         """
-    db.executemany(sql, [(account, at) for account, _, at in entries])
+    db.execute(sql, (account, seen))
 
 
 def recall(db: Connection, account: str, since: float) -> tuple[list[Point], float]:

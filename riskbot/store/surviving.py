@@ -10,20 +10,23 @@ Laws:
 3. Messages committed in trouble are marked `unsaved`, until they are saved.
 4. The trouble can be seen: `failing` and `since`.
 5. A watch never sees Fenced because of the trouble: it is given revisions of its own.
-6. Nothing is deleted: a damaged file is moved aside by `reopen`, and the new one is given all that the mirror knows.
+6. What was recorded is kept in memory within bounds: of a long trouble the oldest part is lost.
+7. Nothing is deleted: a damaged file is moved aside by `reopen`, and the new one is given all that the mirror knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from riskbot.history import Point
 from riskbot.model import Event, Severity
-from riskbot.store import Broken, Fenced, Message, Point, Room, State, Store, StoreError, Unavailable
+from riskbot.recording import Batch
+from riskbot.store import Broken, Fenced, Kept, Message, Room, State, Store, StoreError, Unavailable
 from riskbot.store.memory import event_key, window
 from riskbot.store.mirror import KNOWN, Mirror
 from riskbot.store.outbox import SENDING, STATES, WAITING, Outbox, Row, key
@@ -38,9 +41,15 @@ class Primary(Store, Protocol):
     """A store that can be brought up to date after an outage."""
 
     async def restore(
-        self, account: str, rev: int, state: State, rows: list[Row], events: tuple[Event, ...] = ()
+        self,
+        account: str,
+        rev: int,
+        state: State,
+        rows: list[Row],
+        events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
-        """Write an account's value (None: leave it), rows exactly as they stand, and events, all or nothing.
+        """Write an account's value (None: leave it), rows exactly as they stand, events and batches, all or nothing.
 
         Gives the revision. Raises Fenced if the account is not at `rev`, Unavailable.
         """
@@ -104,12 +113,13 @@ class SurvivingStore:
         value: bytes,
         messages: tuple[Message, ...] = (),
         events: tuple[Event, ...] = (),
+        batches: tuple[Batch, ...] = (),
     ) -> int:
-        """Write value, messages and events, in the primary or, messages marked `unsaved`, in memory. Raises Fenced.
+        """Write all of it, in the primary or, messages marked `unsaved`, in memory. Raises Fenced.
 
         A caller that is cancelled does not tear it in two: what the primary has done, the mirror does.
         """
-        return await asyncio.shield(self._commit(account, rev, commit_id, value, messages, events))
+        return await asyncio.shield(self._commit(account, rev, commit_id, value, messages, events, batches))
 
     async def _commit(
         self,
@@ -119,13 +129,14 @@ class SurvivingStore:
         value: bytes,
         messages: tuple[Message, ...],
         events: tuple[Event, ...],
+        batches: tuple[Batch, ...],
     ) -> int:
         ahead = self._ahead.get(account, 0)
         if self.failing is None:
             self._tried[account] = commit_id
             with suppress(_Down):
                 at = await self._ask(
-                    lambda store: store.commit(account, rev - ahead, commit_id, value, messages, events)
+                    lambda store: store.commit(account, rev - ahead, commit_id, value, messages, events, batches)
                 )
                 self._known[account] = at
                 self._committed(account, State(value, at + ahead, commit_id), messages)
@@ -133,7 +144,7 @@ class SurvivingStore:
         self._mirror.states.setdefault(account, State(rev=rev))
         unsaved = tuple(replace(message, unsaved=True) for message in messages)
         self._changed |= {account, *(message.account for message in messages)}
-        return await self._mirror.commit(account, rev, commit_id, value, unsaved, events)
+        return await self._mirror.commit(account, rev, commit_id, value, unsaved, events, batches)
 
     async def take(
         self, receiver: str, n: int, now: float, lease: float, least: Severity = Severity.OK, account: str = ""
@@ -237,22 +248,46 @@ class SurvivingStore:
         events = {event_key(event): event for event in (*ours, *theirs)}
         return [events[name] for name in sorted(events)]
 
-    async def record(self, entries: list[tuple[str, list[Point], float]]) -> None:
+    async def record(self, batches: Sequence[Batch]) -> None:
         """Append to the journal, or to its newest part in memory."""
-        if not await self._save(lambda store: store.record(entries)):
-            await self._mirror.record(entries)
+        if not await self._save(lambda store: store.record(batches)):
+            await self._mirror.record(batches)
 
     async def recall(self, account: str, since: float) -> tuple[list[Point], float]:
-        """The journal since then, and when the account was last seen, from wherever it is known."""
+        """The points since then, and when the account was last seen, from wherever it is known."""
         theirs = await self._read(lambda store: store.recall(account, since)) or ([], 0.0)
         ours = await self._mirror.recall(account, since)
         points = {(point.field, point.ccy, point.at): point for point in (*theirs[0], *ours[0])}
         return window(points.values(), since), max(theirs[1], ours[1])
 
+    async def recorded(self, account: str, since: float = 0.0) -> list[Batch]:
+        """The account's batches, oldest first, from wherever they are known."""
+        theirs = await self._read(lambda store: store.recorded(account, since)) or []
+        known = {(batch.segment, batch.index) for batch in theirs}
+        ours = await self._mirror.recorded(account, since)
+        return [*theirs, *(batch for batch in ours if (batch.segment, batch.index) not in known)]
+
+    async def keep(self, kept: Kept) -> None:
+        """From now on this configuration is in force; it is remembered for a primary that fails, or is a new one."""
+        await self._mirror.keep(kept)
+        if await self._save(lambda store: store.keep(kept)):
+            del self._mirror.bundles[:-1]
+
+    async def kept(self) -> list[Kept]:
+        """The configurations that were in force, from wherever they are known."""
+        theirs = await self._read(lambda store: store.kept()) or []
+        found = {kept.since: kept for kept in (*self._mirror.bundles, *theirs)}
+        return [found[since] for since in sorted(found)]
+
     async def prune(self, before: float) -> None:
         """Forget what is old."""
         await self._save(lambda store: store.prune(before))
         await self._mirror.prune(before)
+
+    async def trim(self, before: float, size: int) -> None:
+        """Forget what was recorded long ago."""
+        await self._save(lambda store: store.trim(before, size))
+        await self._mirror.trim(before, size)
 
     async def close(self) -> None:
         """Bring a failing primary up to date if that works at once, and let go."""
@@ -393,7 +428,9 @@ class SurvivingStore:
             await store.release()
             self._released = True
         self._learn(await store.outbox(KNOWN))
-        while self._changed or self._mirror.seen:
+        for kept in self._mirror.bundles:
+            await store.keep(kept)
+        while self._changed or self._mirror.behind:
             await self._mend_all(store)
             await self._replay(store)
         self._recovered()  # nothing was awaited since the mirror was seen to be written
@@ -409,13 +446,10 @@ class SurvivingStore:
 
     async def _replay(self, store: Primary) -> None:
         """Give the primary the journal's part that it missed."""
-        if not (entries := self._mirror.drain()):
-            return
-        try:
-            await store.record(entries)
-        except BaseException:
-            await self._mirror.record(entries)
-            raise
+        for account in self._mirror.behind:
+            batches = self._mirror.journal(account)
+            await store.record(batches)
+            self._mirror.forget_journal(batches)
 
     async def _mend_all(self, store: Primary) -> None:
         while self._changed:
@@ -434,10 +468,13 @@ class SurvivingStore:
             return
         mine = self._mirror.states.get(account, State())
         rows, events = self._mirror.rows_of(account), self._mirror.events_of(account)
+        batches = self._mirror.journal(account)
         self._known[account], self._tried[account] = theirs.rev, mine.commit_id
-        rev = await store.restore(account, theirs.rev, mine, [_saved(row) for row in rows], events)
+        saved = [_saved(row) for row in rows]
+        rev = await store.restore(account, theirs.rev, mine, saved, events, tuple(batches))
         self._known[account] = rev
         self._mirror.forget_events(events)
+        self._mirror.forget_journal(batches)
         if account in self._mirror.states:  # else nobody holds a revision of it
             self._ahead[account] = mine.rev - rev
         for row in rows:
@@ -456,6 +493,7 @@ class SurvivingStore:
         await store.restore(account, theirs.rev, State(), done)
         self._mirror.rows.forget(key(row.message) for row in rows)
         self._mirror.forget_events(self._mirror.events_of(account))
+        self._mirror.forget_batches(account)
         held = self._mirror.states.pop(account, State()).rev
         self._known[account], self._ahead[account] = theirs.rev, held + 1  # what the watch holds is now Fenced
 

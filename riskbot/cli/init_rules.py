@@ -1,0 +1,82 @@
+"""The part of `riskbot init` about what is watched: which rules can work in this account, and what each says now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import click
+from pydantic import ValidationError
+
+from riskbot.cli import stored
+from riskbot.cli.common import fail
+from riskbot.cli.init_account import Account
+from riskbot.cli.interview import Interview
+from riskbot.cli.questions import heading
+from riskbot.cli.things import ALERT, OK, WARNING, WRONG, show, thing
+from riskbot.settings.mistakes import no_such
+from riskbot.setup import draft
+from riskbot.setup.draft import Block
+from riskbot.setup.outlook import Outlook, Prospect, look
+
+NONE, ALL = "none", "all"
+_STATES = {Prospect.ALERT: ALERT, Prospect.MISSING: WARNING, Prospect.NEVER: WRONG, Prospect.FAILS: WRONG}
+
+
+def rules(talk: Interview, account: Account) -> tuple[str, ...]:
+    """The blocks to write: of the example's rules those that can work here and are wanted. May end the command."""
+    heading("What is watched")
+    mine = [Block("", entry) for entry in talk.before.rules()]
+    taken = {block.entry.get("name") for block in mine}
+    offered = [block for block in draft.blocks(draft.EXAMPLE.read_text("utf-8")) if block.entry["name"] not in taken]
+    says = dict(_outlooks(talk, account, [*mine, *offered]))
+    show(_line(name, said, written=name in taken) for name, said in says.items())
+    fit = {block.entry["name"]: block.text for block in offered if says[block.entry["name"]].works}
+    return tuple(fit[name] for name in _chosen(talk, fit, anew=not mine))
+
+
+def _outlooks(talk: Interview, account: Account, blocks: Iterable[Block]) -> Iterator[tuple[str, Outlook]]:
+    """What each says of the account now. What can't be read by itself is told when the file is checked as a whole."""
+    for block in blocks:
+        kind = talk.found.kinds.get(str(block.entry.get("kind")))
+        try:
+            rule = kind.model_validate(block.entry) if kind else None
+        except ValidationError:
+            continue
+        if rule and rule.watches(account.name):
+            yield rule.name, look(rule, account.name, account.snapshot, account.found.info, stored.now())
+
+
+def _line(name: str, said: Outlook, *, written: bool) -> dict[str, object]:
+    if said.works or written:
+        return thing("rule", name, _STATES.get(said.prospect, OK), said.says)
+    return thing("rule", name, OK, f"left out: {said.says}")
+
+
+def _chosen(talk: Interview, fit: Iterable[str], *, anew: bool) -> list[str]:
+    """Names of rules to add: by flags, or asked for. A new file gets all that fit, unless somebody says otherwise."""
+    names, usual = list(fit), ALL if anew else NONE
+    if talk.options.rules:
+        return _named(talk.options.rules, names)
+    if not names:
+        return []
+    while True:
+        words = "Take these rules" if anew else f"Add any of {', '.join(names)}"
+        said = talk.ask.text(f"{words} (all, none, or names with commas between)", usual)
+        unknown = [word for word in _split(said) if word not in (ALL, NONE, *names)]
+        if not unknown:
+            return _named(_split(said), names)
+        click.echo(no_such("rule", unknown[0], names))
+
+
+def _named(words: Iterable[str], names: list[str]) -> list[str]:
+    if ALL in words:
+        return names
+    wanted = [word for word in words if word != NONE]
+    for word in wanted:
+        if word not in names:
+            fail(f"--rule: {no_such('rule', word, names)}", 2)
+    return wanted
+
+
+def _split(words: str) -> list[str]:
+    return [part.strip() for part in words.split(",") if part.strip()]

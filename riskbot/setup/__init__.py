@@ -1,0 +1,1 @@
+"""Setting riskbot up: keys, receivers and rules that are tried before they are believed."""

@@ -1,0 +1,45 @@
+"""Writing files whole or not at all, and never over something that is not kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+OWNER_ONLY = 0o600
+
+
+def write(path: Path, text: str, mode: int) -> None:
+    """All of it, or nothing; on the disk when this returns. It is never open to others, not even for a moment.
+
+    A link stays one. Raises OSError.
+    """
+    path = path.resolve()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+
+
+def keep(path: Path) -> Path | None:
+    """A copy of the file beside it, under a name that is free, as closed as the file; None: there is no file.
+
+    Raises OSError.
+    """
+    if not path.exists():
+        return None
+    names = (path.with_name(f"{path.name}.bak{number or ''}") for number in count())
+    copy = next(name for name in names if not name.exists())
+    write(copy, path.read_text(encoding="utf-8"), path.stat().st_mode & 0o777)
+    return copy
