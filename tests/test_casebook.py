@@ -20,7 +20,6 @@ from riskbot.casebook.timeline import Row, Timeline
 from riskbot.plugins import Plugins
 from riskbot.settings import Config, ConfigError
 from riskbot.settings.feeds import Gap
-from riskbot.settings.secrets import StandIns
 from tests.desk import rule
 
 RULES = """
@@ -75,9 +74,8 @@ def told(one: Any) -> str:
 
 
 def load(path: Path) -> tuple[Config, Plugins]:
-    env = StandIns()
-    found = plugins.load(settings.find_plugins(path, env))
-    return settings.load(path, found.kinds, env), found
+    found = plugins.load(settings.find_plugins(path, {}))
+    return settings.load(path, found.kinds, {}, keyless=True), found
 
 
 @pytest.fixture
@@ -154,8 +152,9 @@ def test_a_case_may_be_about_another_account(desk: Desk) -> None:
 
 def write_recording(folder: Path, *replies: tuple[int, object]) -> None:
     noon = 1_767_355_200_000  # 2 Jan 2026, 12:00 UTC
-    lines = (json.dumps({"t": noon + 1000 * at, "body": body}) for at, body in replies)
-    (folder / "incident.jsonl").write_text("\n".join(lines) + "\n")
+    known = json.dumps({"t": noon + 1000, "config": {"uid": "7", "acctLv": "3"}})
+    lines = [json.dumps({"t": noon + 1000 * at, "body": body}) for at, body in replies]
+    (folder / "incident.jsonl").write_text("\n".join([lines[0], known, *lines[1:]]) + "\n")
 
 
 def reply(**row: object) -> dict[str, Any]:
@@ -201,12 +200,10 @@ def test_a_recording_may_go_past_midnight(desk: Desk) -> None:
     ("text", "said"),
     [
         ("", "incident.jsonl is empty"),
-        ('{"t": 1}\n', "incident.jsonl:1: is no"),
-        ('\n{"t": "x", "body": {}}\n', "incident.jsonl:2: is no"),
-        ("[1]\n", "incident.jsonl:1: is no"),
-        ('{"t": null, "body": {}}\n', "incident.jsonl:1: is no"),
-        ('{"t": 5000, "body": {}}\n{"t": 1000, "body": {}}\n', "reply 2 is older than the one before"),
-        ('{"t": 5000, "body": {}}\n', "incident.jsonl has no reply of that time"),
+        ("[1]\n", "incident.jsonl:1: not an object; a line is"),
+        ('{"t": 1767355200000, "body": {}}\n', "incident.jsonl:1: no reply of account/balance"),
+        ('{"t": 1767355200000, "error": "x"}\n{"t": 1767355100000, "error": "x"}\n', "incident.jsonl:2: t goes back"),
+        ('{"t": 1767350000000, "error": "x"}\n', "incident.jsonl has no reply of that time"),
     ],
 )
 def test_a_recording_that_can_not_be_used_is_told(desk: Desk, text: str, said: str) -> None:
