@@ -74,6 +74,7 @@ HOW_TRIED = {
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
     "riskbot check --live": "test_cli_check_live.py",
     "riskbot notify": "test_cli_notify.py",
+    "riskbot drill": "test_cli_drill.py",
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
     "sudo ln -s /opt/riskbot/.venv/bin/riskbot /usr/local/bin/": "the installed script runs through any link",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -28,6 +28,20 @@ def progress(name: str) -> Iterator[Tell]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=1.0)
         yield lambda part, what="": bar.update(task, completed=part, description=escape(what or name))
+
+
+@contextmanager
+def steps(name: str, total: float) -> Iterator[Callable[[float], None]]:
+    """The same. Gives what is to be told of each step; `total`: all of them together."""
+    done = 0.0
+    with progress(name) as tell:
+
+        def advance(step: float) -> None:
+            nonlocal done
+            done += step
+            tell(done / max(total, 1.0))
+
+        yield advance
 
 
 def _nobody(part: float, what: str = "") -> None:
