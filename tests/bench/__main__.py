@@ -35,6 +35,7 @@ from riskbot.service.judge import Judge
 from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.store.sqlite import SqliteStore
+from tests.bench import soak
 from tests.bench.replaying import generated, replays
 from tests.bench.rules import RULES, rules
 
@@ -330,4 +331,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["soak"]:
+        soak.command(sys.argv[2:], prog_name="soak")
     asyncio.run(main())
