@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.stage import phone, write_rules
+from tests.terminal import Terminal
 
 PROGRAM = Path(sys.executable).with_name("riskbot")
 TIERS = {"info": 10, "warning": 5, "critical": 3, "emergency": 1.5}
@@ -61,14 +64,35 @@ async def test_all_messages_of_it_end_with_the_last(tmp_path: Path) -> None:
 
 
 async def test_a_receiver_for_whom_there_is_nothing_is_named_and_why(tmp_path: Path) -> None:
-    mild = [{"name": "ratio", "kind": "margin_ratio", "below": {"info": 10}}]
-    async with phone() as mine, phone() as pager:
+    mild = [{"name": "ratio", "kind": "margin_ratio", "below": {"info": 10}, "receivers": ["phone", "pager"]}]
+    async with phone() as mine, phone() as pager, phone() as mail:
         urls = {"phone": {"url": mine.url}, "pager": {"url": pager.url, "min_severity": "critical"}}
-        run = await drill(tmp_path, urls, rules=mild)
-        assert pager.messages == 0
+        run = await drill(tmp_path, {**urls, "mail": {"url": mail.url}}, rules=mild)
+        assert (pager.messages, mail.messages, mine.messages) == (0, 0, 1)
 
     assert run.returncode == 0
-    assert "warning  receiver pager  nothing of it is for this receiver (min_severity critical)" in run.stdout
+    assert "warning  receiver pager  got nothing: nothing of it is critical or worse; the worst: info" in run.stdout
+    assert "warning  receiver mail   got nothing: what fires tells others only: ratio" in run.stdout
+
+
+async def test_that_nothing_comes_of_it_is_said(tmp_path: Path) -> None:
+    far = [{"name": "ratio", "kind": "margin_ratio", "below": {"emergency": 0.001}}]
+    async with phone() as mine:
+        run = await drill(tmp_path, {"phone": {"url": mine.url}}, rules=far)
+        assert mine.messages == 0
+    assert run.returncode == 0
+    assert "warning  receiver phone  got nothing: no rule fires in it" in run.stdout
+    assert "warning  scenario crash  nothing of it is emergency; --scenario plays another one" in run.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+async def test_on_a_terminal_it_asks_first(tmp_path: Path, words: tuple[str, ...]) -> None:
+    async with phone() as mine:
+        rules = write_rules(tmp_path, "https://127.0.0.1:1", {"phone": {"url": mine.url}}, rules=RULES)
+        terminal = Terminal(tmp_path, "drill", "-c", str(rules), *words)
+        await terminal.types("n", after="Send messages marked DRILL, 4 to phone? [Y/n]: ")
+        assert await terminal.end() == 1
+        assert mine.messages == 0
 
 
 async def test_one_that_does_not_take_it_is_told_with_its_answer(tmp_path: Path) -> None:

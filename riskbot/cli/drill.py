@@ -15,6 +15,7 @@ from riskbot.cli.things import OK, WARNING, WRONG, show, thing
 if TYPE_CHECKING:
     from riskbot.notify import Text
     from riskbot.plugins import Plugins
+    from riskbot.replay.rehearsal import Rehearsal
     from riskbot.settings import Config
     from riskbot.setup.trial import Trial
     from riskbot.store import Message
@@ -41,11 +42,13 @@ def command(path: Path, scenario: str, account: str | None, *, everything: bool,
     from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
 
     config, found = load_all(path, check_url=check_url)
-    messages = _rehearsed(config, scenario, account, everything=everything)
-    _ask(messages, yes=yes or as_json)
+    played = _rehearsed(config, scenario, account)
+    messages = _chosen(played, config, everything=everything)
+    _ask(messages, yes=yes)
     trials = asyncio.run(_send(messages, scenario, config, found))
     redactor = Redactor(secrets(config))
-    things = [_thing(name, messages[name], trials[name], config, redactor) for name in config.receivers]
+    things = [_thing(name, messages[name], trials[name], redactor) for name in trials if trials[name]]
+    things += [_untold(name, played, config) for name in trials if not trials[name]] + _unheard(played, scenario)
     if as_json:
         echo_json(things)
     else:
@@ -53,8 +56,8 @@ def command(path: Path, scenario: str, account: str | None, *, everything: bool,
     raise SystemExit(1 if any(found["state"] == WRONG for found in things) else 0)
 
 
-def _rehearsed(config: Config, scenario: str, account: str | None, *, everything: bool) -> dict[str, list[Message]]:
-    """What each receiver is to get."""
+def _rehearsed(config: Config, scenario: str, account: str | None) -> Rehearsal:
+    """What comes of it."""
     from riskbot import simulator  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.replay import rehearsal  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.mistakes import no_such  # noqa: PLC0415 - see cli/__init__.py
@@ -69,8 +72,14 @@ def _rehearsed(config: Config, scenario: str, account: str | None, *, everything
     except OSError:
         fail(f"no scenario {scenario!r}: give one of {', '.join(simulator.scenario_names())}, or a TOML file", 2)
     receivers = [settings.receiver(name) for name, settings in config.receivers.items()]
-    messages = rehearsal.heard(watched.name, config.rules, receivers, story, watched.poll_every)
-    chosen = messages if everything else rehearsal.one_of_each(messages)
+    return rehearsal.rehearse(watched.name, config.rules, receivers, story, watched.poll_every)
+
+
+def _chosen(played: Rehearsal, config: Config, *, everything: bool) -> dict[str, list[Message]]:
+    """What each receiver is to get."""
+    from riskbot.replay import rehearsal  # noqa: PLC0415 - see cli/__init__.py
+
+    chosen = played.messages if everything else rehearsal.one_of_each(played.messages)
     return {name: [m for m in chosen if m.receiver == name] for name in config.receivers}
 
 
@@ -78,7 +87,7 @@ def _ask(messages: Mapping[str, Sequence[Message]], *, yes: bool) -> None:
     """On a terminal; a timer can't answer."""
     if yes or not sys.stdin.isatty():
         return
-    words = ", ".join(f"{len(theirs)} to {name}" for name, theirs in messages.items())
+    words = ", ".join(f"{len(theirs)} to {name}" for name, theirs in messages.items() if theirs) or "none to anybody"
     click.confirm(f"Send messages marked DRILL, {words}?", default=True, abort=True, err=True)
 
 
@@ -102,9 +111,7 @@ async def _send(
     return dict(zip(messages, await asyncio.gather(*map(all_of, messages)), strict=True))
 
 
-def _thing(
-    name: str, messages: Sequence[Message], trials: Sequence[Trial], config: Config, redactor: Any
-) -> dict[str, Any]:
+def _thing(name: str, messages: Sequence[Message], trials: Sequence[Trial], redactor: Any) -> dict[str, Any]:
     """How one receiver did."""
     tries = [
         {
@@ -117,13 +124,23 @@ def _thing(
         for message, trial in zip(messages, trials, strict=True)
     ]
     failed = [trial for trial in trials if not trial.ok]
-    if not trials:
-        least = config.receivers[name].min_severity
-        return thing("receiver", name, WARNING, f"nothing of it is for this receiver (min_severity {least})", tries=[])
     if failed:
         says = f"{len(failed)} of {len(trials)} not taken: {redactor.redact(failed[0].says)}"
         return thing("receiver", name, WRONG, says, tries=tries)
     return thing("receiver", name, OK, f"{_counted(messages)} in {_times(trials)}", tries=tries)
+
+
+def _untold(name: str, played: Rehearsal, config: Config) -> dict[str, Any]:
+    """A receiver for which there was nothing. That is no failure: it may be meant so."""
+    why = played.why_nothing(config.receivers[name].receiver(name))
+    return thing("receiver", name, WARNING, f"got nothing: {why}", tries=[])
+
+
+def _unheard(played: Rehearsal, scenario: str) -> list[dict[str, Any]]:
+    """The severities that were not rehearsed, if there are any."""
+    words = ", ".join(severity.label for severity in played.unheard)
+    says = f"nothing of it is {words}; --scenario plays another one"
+    return [thing("scenario", scenario, WARNING, says)] if words else []
 
 
 def _counted(messages: Sequence[Message]) -> str:
