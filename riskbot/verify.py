@@ -86,12 +86,7 @@ def verify_stored(
     segments = archive.segments(path, account)
     if not segments:
         return Verdict(0, 0, ())
-    books = {kept.hash: rulebook.read(kept.bundle) for kept in archive.kept(path)}
-
-    def rules(bundle: str) -> list[Rule]:
-        if bundle not in books:
-            raise ValueError(f"the configuration {bundle} is not remembered any more")
-        return books[bundle].rules_of(account, kinds)
+    rules = rules_kept(path, account, kinds)
 
     def batches() -> Iterator[Batch]:
         for segment in segments:
@@ -104,6 +99,21 @@ def verify_stored(
     first = min(segment.first for segment in segments)
     before = archive.points(path, account, first - KEEP_PAST, first)
     return verify(account, decode(batches()), rules, events(), before)
+
+
+def rules_kept(path: Path, account: str, kinds: Mapping[str, type[Rule]]) -> Rules:
+    """By what rules an account was judged, as a database remembers it. Raises StoreError.
+
+    What it gives raises ValueError for what is not remembered, or can't be validated any more.
+    """
+    books = {kept.hash: rulebook.read(kept.bundle) for kept in archive.kept(path)}
+
+    def rules(bundle: str) -> list[Rule]:
+        if bundle not in books:
+            raise ValueError(f"the configuration {bundle} is not remembered any more")
+        return books[bundle].rules_of(account, kinds)
+
+    return rules
 
 
 def verify(
@@ -140,7 +150,7 @@ def _key(event: Event) -> tuple[float, str, str, int, int]:
 
 
 class Rerun:
-    """One account, judged again. events: what came of it, so far."""
+    """One account, judged again. events: what came of it, so far. observer, judge: those of now."""
 
     def __init__(self, account: str, rules: Rules, before: Iterable[Point] = ()) -> None:
         self.account = account
@@ -166,20 +176,20 @@ class Rerun:
         match entry:
             case Look(seen):
                 self.looks += 1
-                await self._observer.look(seen)
+                await self.observer.look(seen)
             case Again(seen):
-                await self._observer.look_again(seen)
+                await self.observer.look_again(seen)
             case Drained(at, seen):
                 await self._drain(at, seen)
             case Shifted(at, seconds):
-                self._observer.shift(at, seconds)
+                self.observer.shift(at, seconds)
             case Adopted(seen, bundle):
-                await self._observer.use(self._rules(bundle), (), self._store, seen)
+                await self.observer.use(self._rules(bundle), (), self._store, seen)
             case Learnt(at, uid, gate):
-                await self._observer.learn(at, uid, gate)
+                await self.observer.learn(at, uid, gate)
             case Taken(at, alerts):
                 self._put(alerts)
-                await self._judge.take_up(at)
+                await self.judge.take_up(at)
             case Started():
                 await self._start(entry)
             case Checkpoint():
@@ -187,8 +197,8 @@ class Rerun:
 
     def _begin(self, bundle: str) -> None:
         rules = self._rules(bundle) if bundle else ()
-        self._judge = Judge(self.account, rules, (), self._store, lambda _: None, heard=self.events.append)
-        self._observer = Observer(self._judge)
+        self.judge = Judge(self.account, rules, (), self._store, lambda _: None, heard=self.events.append)
+        self.observer = Observer(self.judge)
 
     def _put(self, alerts: Alerts) -> None:
         """What the judge loads."""
@@ -200,7 +210,7 @@ class Rerun:
         await self._seed(entry.at, entry.seen)
         self._begin(entry.bundle)
         self._put(entry.alerts)
-        await self._observer.load(self._store, entry.at)
+        await self.observer.load(self._store, entry.at)
         if unknown:
             self._mind_windows(entry.at)
 
@@ -214,11 +224,11 @@ class Rerun:
     async def _check(self, entry: Checkpoint) -> None:
         if entry.resumes:
             await self._resume(entry)
-        elif _judged(self._judge.alerts) != _judged(entry.alerts):
+        elif _judged(self.judge.alerts) != _judged(entry.alerts):
             if entry.at >= self.sure_from:
                 self.strayed.append(entry.at)
             self._put(entry.alerts)
-            await self._judge.take_up(entry.at)
+            await self.judge.take_up(entry.at)
 
     async def _resume(self, entry: Checkpoint) -> None:
         """In the midst of a life: of its windows only what was written down is known."""
@@ -226,16 +236,16 @@ class Rerun:
         await self._seed(entry.at, last.fetched_at if last else 0.0)
         self._begin(entry.bundle)
         self._put(entry.alerts)
-        await self._observer.resume(self._store, entry.at, last)
+        await self.observer.resume(self._store, entry.at, last)
         self._mind_windows(entry.at)
 
     def _mind_windows(self, at: float) -> None:
         """What was in them before is not known."""
-        if longest := longest_window(self._judge.rules):
+        if longest := longest_window(self.judge.rules):
             self.sure_from = at + longest
 
     async def _drain(self, at: float, seen: float) -> None:
-        await self._store.record(self._observer.drained(at, seen))
+        await self._store.record(self.observer.drained(at, seen))
         if at >= self._prune_due:
             self._prune_due = at + PRUNE_EVERY
             await self._store.prune(at - KEEP_PAST)

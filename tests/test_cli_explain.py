@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,11 @@ from click.testing import CliRunner, Result
 
 from riskbot.cli import stored
 from riskbot.cli.explain import command
-from tests.test_replay_journal import RULES, Life
+from riskbot.model import Acknowledgement, Quiet, Severity, Silence
+from riskbot.store.hand import hush
+from tests.desk import rule
+from tests.stage import Account, Program, exchange, phone, until, write_rules
+from tests.test_replay_journal import RULES, Life, change
 
 T0 = 1_767_225_600.0
 
@@ -27,7 +35,12 @@ async def lived(folder: Path, *polls: tuple[str, int]) -> Life:
 
 
 def explain(life: Life, *words: str) -> Result:
-    return CliRunner().invoke(command, [*words, "-c", str(life.db.parent / "rules.toml")])
+    return CliRunner().invoke(command, [*words, "-c", str(life.db.parent / "rules.toml")], env={"COLUMNS": "200"})
+
+
+def screen(life: Life, *words: str) -> list[str]:
+    """What is shown, by line, without the spaces that make columns of it."""
+    return [" ".join(line.split()) for line in explain(life, *words).stdout.splitlines()]
 
 
 def row(life: Life, *words: str) -> Any:
@@ -82,18 +95,154 @@ async def test_a_moment_of_the_past_is_judged_as_it_was(tmp_path: Path) -> None:
     await life.store.close()
 
     then = row(life, "margin_ratio", "--at", "2026-01-01T00:00:10")
-    assert (then["value"], then["severity"], then["seen_at"]) == ("4", "warning", T0 + 10)
+    assert (then["value"], then["severity"], then["as_of"]) == ("4", "warning", T0 + 10)
     before = row(life, "margin_ratio", "--at", "2026-01-01T00:00:03")
     assert (before["value"], before["severity"]) == ("12", "ok")
     now = row(life, "margin_ratio")
     assert (now["value"], now["severity"]) == ("12", "ok")
 
 
-async def test_that_nothing_was_seen_is_said(tmp_path: Path) -> None:
+async def test_while_nothing_is_seen_it_says_since_when_and_of_when_the_value_is(tmp_path: Path) -> None:
     life = await lived(tmp_path, ("4", 5), ("error", 10))
     await life.store.close()
-    assert row(life, "margin_ratio")["blind"] == "the account could not be seen"
-    assert "blind" in explain(life, "margin_ratio").stdout
+    found = row(life, "margin_ratio")
+    assert found["blind"] == {"since": T0 + 4, "why": "the account can't be seen: no answer"}
+    assert (found["value"], found["as_of"]) == ("4", T0 + 4)
+    said = screen(life, "margin_ratio")
+    assert "value 4 (as of 00:00:04 UTC, 1 min 36 s before)" in said
+    assert "blind since 00:00:04 UTC, 1 min 36 s before: the account can't be seen: no answer" in said
+
+
+async def test_a_rule_without_its_number_is_blind_by_itself(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("12", 5), ("twelve", 10))
+    await life.store.close()
+    found = row(life, "margin_ratio")
+    assert found["value"] is None
+    assert found["note"].startswith("missing")
+    assert found["blind"]["since"] == T0 + 5
+    assert "nobody knows" in explain(life, "margin_ratio").stdout
+
+
+async def test_the_past_is_judged_by_the_rules_of_then_with_timers_as_they_ran(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES.replace("warning = 5", "warning = 50"), encoding="utf-8")
+    life = Life(tmp_path)
+    await life.begin()
+    await life.poll("4", 20)
+    life.watch.judge.recorder._encoder.drop()  # a part was lost: the next one begins with what was known
+    await life.poll("4.1", 20)
+    await life.journal.write()
+    await life.store.close()
+
+    then = row(life, "margin_ratio", "--at", "2026-01-01T00:00:30")
+    assert (then["value"], then["severity"], then["rule_changed"]) == ("4.1", "warning", True)
+    assert (then["tiers"][0]["enter"], then["tiers"][0]["met_since"]) == ("5", T0)
+    assert "the file has it otherwise by now" in explain(life, "margin_ratio").stdout
+
+
+async def test_what_is_pending_or_falls_says_how_long_it_still_has_to_last(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
+    slow = rule("margin_ratio", below={"warning": 5, "critical": 3}, **{"for": "1m", "keep_firing_for": "2m"})
+    await life.begin(slow)
+    await life.poll("4", 80)
+    await life.poll("5.1", 5)
+    await life.poll("2", 5)
+    await life.journal.write()
+    await life.store.close()
+
+    def tiers(at: int) -> list[str]:
+        said = screen(life, "margin_ratio", "--at", f"2026-01-01T00:{at // 60:02}:{at % 60:02}")
+        return [line.partition(" ")[2] for line in said if line.startswith(("warning", "critical"))]
+
+    assert tiers(20)[0] == "5: met since 00:00:00 UTC, told in 40 s if that lasts; left beyond 5.25 for 2 min"
+    assert tiers(82)[0] == ("5: not met, 0.1 away (1.96 % of the value); held until it is left beyond 5.25 for 2 min")
+    assert tiers(88)[1] == "3: met since 00:01:25 UTC, told in 57 s if that lasts; left beyond 3.15 for 2 min"
+
+
+async def test_what_is_left_says_when_it_falls_and_then_how_bad_it_was(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("4", 5), ("12", 60))
+    await life.store.close()
+    falling = row(life, "margin_ratio", "--at", "2026-01-01T00:00:15")["tiers"][0]
+    assert (falling["left_since"], falling["falls_at"], falling["met"]) == (T0 + 5, T0 + 35, False)
+    said = "\n".join(screen(life, "margin_ratio", "--at", "2026-01-01T00:00:15"))
+    assert "5: not met, 7 away (58.3 % of the value); left since 00:00:05 UTC, falls in 20 s if that lasts" in said
+    after = explain(life, "margin_ratio").stdout
+    assert after.startswith("QUIET main · margin_ratio\n")
+    assert "warning at worst, 00:00:00 UTC until 00:00:35 UTC, 1 min 5 s before" in after
+    assert "RESOLVED · main" in after
+
+
+async def test_what_flaps_and_what_ends_say_until_when(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
+    flaps = {"changes": 3, "within": "10m", "calm": "2m"}
+    await life.begin(rule("margin_ratio", below={"warning": 5, "critical": 3}, keep_firing_for="0s", flap=flaps))
+    for ratio in ("4", "12", "12", "4", "12", "12"):
+        await life.poll(ratio, 1)
+    await life.poll("", 3)
+    await life.journal.write()
+    await life.store.close()
+    found = row(life, "margin_ratio")
+    assert (found["flapping"], found["calm_at"]) == (True, T0 + 125)
+    assert (found["not_applicable_since"], found["ends_at"]) == (T0 + 6, T0 + 66)
+    said = "\n".join(screen(life, "margin_ratio"))
+    assert "rises are told, falls wait: calm at 00:02:05 UTC if nothing moves" in said
+    assert "does not apply since 00:00:06 UTC; ends at 00:01:06 UTC if that lasts" in said
+
+
+async def test_silences_and_acknowledgements_are_named(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("4", 20))
+    await life.store.close()
+    episode = int(T0)
+    silence = Silence(T0 + 400, rule="margin*", most=Severity.WARNING, since=T0 + 50, why="deposit is on its way")
+    ack = Acknowledgement("main", "margin_ratio", "", episode, Severity.WARNING, T0 + 300)
+    hush(life.db, lambda _: Quiet((silence,), (ack,)))
+    said = screen(life, "margin_ratio")
+    assert "silenced up to warning, until 00:06:40 UTC, in 5 min: deposit is on its way" in said
+    assert "acknowledged until 00:05:00 UTC, in 3 min 20 s" in said
+    before = row(life, "margin_ratio", "--at", "2026-01-01T00:00:15")
+    assert (before["silenced"], before["acknowledged"]) == (None, None)
+    assert "silenced" not in explain(life, "change").stdout
+
+
+async def test_the_route_says_who_hears_of_it_and_who_never_does(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("12", 5))
+    await life.store.close()
+    more = """
+[receivers.pager]
+url = "${NO_URL}"
+min_severity = "emergency"
+fallback = ["phone"]
+
+[receivers.mail]
+url = "${NO_URL}"
+"""
+    file = tmp_path / "rules.toml"
+    file.write_text(RULES.replace("[[rules]]", f"{more}\n[[rules]]", 1), encoding="utf-8")
+    said = screen(life, "margin_ratio")
+    assert "phone hears of info and worse" in said
+    assert "pager hears of emergency and worse only: nothing of this rule; else phone" in said
+
+
+async def test_what_the_journal_lacks_is_said_and_what_is_open_shown_without_it(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("4", 20))
+    await life.store.close()
+    change(tmp_path, "DELETE FROM segments")
+    found = row(life, "margin_ratio")
+    assert (found["severity"], found["value"], found["as_of"]) == ("warning", "4", T0)
+    assert found["trouble"].endswith("nothing was recorded of main until then")
+    assert [message["severity"] for message in found["receivers"][0]["messages"]] == ["warning"]
+    assert "journal" in explain(life, "margin_ratio").stdout
+
+
+async def test_a_rule_that_was_not_in_force_then_is_told_so(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("12", 5))
+    await life.store.close()
+    new = '\n[[rules]]\nname = "new"\nkind = "margin_ratio"\nbelow = { warning = 5 }\n'
+    (tmp_path / "rules.toml").write_text(RULES + new, encoding="utf-8")
+    run = explain(life, "new", "--at", "2026-01-01T00:00:03")
+    assert run.exit_code == 1
+    assert 'main was not judged by "new" then' in run.stderr
 
 
 async def test_a_time_of_which_nothing_is_known_is_told_plainly(tmp_path: Path) -> None:
@@ -101,7 +250,7 @@ async def test_a_time_of_which_nothing_is_known_is_told_plainly(tmp_path: Path) 
     await life.store.close()
     run = explain(life, "margin_ratio", "--at", "2025-01-01")
     assert (run.exit_code, run.stdout) == (1, "")
-    assert "nothing was recorded in that time" in run.stderr
+    assert "nothing was recorded of main until then" in run.stderr
 
 
 async def test_each_currency_stands_for_itself_and_one_can_be_asked_for(tmp_path: Path) -> None:
@@ -119,3 +268,27 @@ async def test_a_slip_of_the_pen_is_answered_with_what_was_meant(tmp_path: Path)
     assert (run.exit_code, run.stderr) == (2, 'no rule "margin_ration"; did you mean "margin_ratio"?\n')
     run = explain(life, "margin_ratio", "--account", "mian")
     assert (run.exit_code, run.stderr) == (2, 'no account "mian"; did you mean "main"?\n')
+
+
+async def test_the_built_program_explains_a_riskbot_that_runs(tmp_path: Path) -> None:
+    story = Account(ratio="4")
+    async with exchange(story) as market, phone() as mine, phone(answer=lambda: 401) as pager:
+        receivers = {"phone": {"url": mine.url}, "pager": {"url": f"{pager.url}?+X-Auth=planted-secret"}}
+        program = Program(write_rules(tmp_path, market.url, receivers))
+        program.start()
+        await mine.waits_for("WARNING · main · margin ratio 4")
+        words = [Path(sys.executable).with_name("riskbot"), "explain", "margin ratio", "-c", program.rules]
+
+        def ask(*more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([*words, *more], capture_output=True, text=True, check=False, env=os.environ)
+
+        await until(lambda: all(message.attempts for _, message in program.rows()))
+        (found,) = json.loads((await asyncio.to_thread(ask, "--json")).stdout)
+        assert (found["severity"], found["value"], found["blind"]) == ("warning", "4", None)
+        assert [receiver["messages"][0]["state"] for receiver in found["receivers"]] == ["sent", "queued"]
+        assert "401" in found["receivers"][1]["messages"][0]["attempts"][0]["why"]
+        shown = await asyncio.to_thread(ask)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert shown.stdout.startswith("WARNING main · margin ratio, since ")
+        assert "planted" not in shown.stdout
+        assert await program.stop() == 0

@@ -19,6 +19,7 @@ from riskbot.delivery import Receiver
 from riskbot.health import Problems
 from riskbot.replay.journal import Journal as Recorded
 from riskbot.rulebook import Account
+from riskbot.rules import Rule
 from riskbot.service.clock import Clock
 from riskbot.service.journal import Journal
 from riskbot.service.judge import Judge
@@ -61,8 +62,8 @@ class Life:
         self.hands, self.market, self.db = Hands(), Market(), folder / "riskbot.db"
         self.hands.turn(1_767_225_600 - self.hands.wall)
 
-    async def begin(self) -> None:
-        rules, phone, clock = [RATIO, DEBT, BLIND], [Receiver("phone")], self.clock()
+    async def begin(self, *own: Rule) -> None:
+        rules, phone, clock = own or (RATIO, DEBT, BLIND), [Receiver("phone")], self.clock()
         book = rulebook.of([Account("main", 1.0)], rules, phone, [])
         self.store = SurvivingStore(await SqliteStore.open(self.db))
         await self.store.keep(Kept(clock.now(), book.hash, book.text))

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from riskbot.history import Point
-from riskbot.playback import Entry
-from riskbot.recording import BadRecording, Batch, decode
+from riskbot.recording import BadRecording, Batch, Entry, decode
 from riskbot.replay.replies import BadInput, Skip
 from riskbot.store import StoreError, archive
 from riskbot.store.sqlite_recording import Segment
