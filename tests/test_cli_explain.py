@@ -245,6 +245,17 @@ async def test_a_rule_that_was_not_in_force_then_is_told_so(tmp_path: Path) -> N
     assert 'main was not judged by "new" then' in run.stderr
 
 
+async def test_what_is_always_on_can_be_asked_about_too(tmp_path: Path) -> None:
+    life = await lived(tmp_path, ("4", 5), ("error", 20))
+    await life.store.close()
+    found = row(life, "blind")
+    assert (found["severity"], found["value"], found["note"], found["as_of"]) == ("critical", "3", "no answer", T0 + 24)
+    said = screen(life, "blind")
+    assert "value critical no answer (as of 00:00:24 UTC, 1 min 16 s before)" in said
+    assert "emergency not met" in said
+    assert not [line for line in said if line.startswith("blind")]
+
+
 async def test_a_time_of_which_nothing_is_known_is_told_plainly(tmp_path: Path) -> None:
     life = await lived(tmp_path, ("12", 5))
     await life.store.close()
@@ -266,6 +277,16 @@ async def test_a_slip_of_the_pen_is_answered_with_what_was_meant(tmp_path: Path)
     await life.store.close()
     run = explain(life, "margin_ration")
     assert (run.exit_code, run.stderr) == (2, 'no rule "margin_ration"; did you mean "margin_ratio"?\n')
+    wrong = RULES.replace("critical = 3", "critical = 30")
+    (tmp_path / "rules.toml").write_text(wrong, encoding="utf-8")
+    run = explain(life, "margin_ratio")
+    assert (run.exit_code, run.stderr) == (
+        2,
+        'the rule "margin_ratio" is wrong in the file; riskbot check says where\n',
+    )
+    (tmp_path / "rules.toml").write_text("plugins = 3\n" + RULES, encoding="utf-8")
+    assert explain(life, "margin_ratio").exit_code == 2
+    (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
     run = explain(life, "margin_ratio", "--account", "mian")
     assert (run.exit_code, run.stderr) == (2, 'no account "mian"; did you mean "main"?\n')
 

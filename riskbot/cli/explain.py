@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from riskbot.cli import names, stored
-from riskbot.cli.common import config_option, echo_json, fail, json_option, load_plugins
+from riskbot.cli.common import config_option, echo_json, fail, json_option, load_plugins, mistakes_told
 
 if TYPE_CHECKING:
     from riskbot.model import Alert, Alerts, Event, Quiet, Reading
@@ -39,9 +39,7 @@ def command(
     from riskbot.cli import explained  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store.outbox import STATES  # noqa: PLC0415 - see cli/__init__.py
 
-    db, found, file = stored.database(path), stored.rules_in(path), stored.document(path)
-    if rule not in found:
-        _unknown("rule", rule, found)
+    db, found, file = stored.database(path), _rules(path, rule), stored.document(path)
     watched = stored.accounts_in(file)
     if account not in (None, *watched):
         _unknown("account", str(account), watched)
@@ -56,6 +54,20 @@ def command(
         echo_json(rows)
     else:
         explained.show(rows, at, seen.pid, past=past)
+
+
+def _rules(path: Path, wanted: str) -> dict[str, Rule]:
+    """All of the file that are right; ends the command if that one is not among them."""
+    from riskbot.settings.model import tables  # noqa: PLC0415 - see cli/__init__.py
+
+    with mistakes_told():
+        load_plugins(path)
+    found = stored.rules_in(path)
+    if wanted in found:
+        return found
+    if any(entry.get("name") == wanted for _, entry in tables(stored.document(path), "rules")):
+        fail(f'the rule "{wanted}" is wrong in the file; riskbot check says where', 2)
+    _unknown("rule", wanted, found)
 
 
 def _unknown(what: str, name: str, known: Mapping[str, Any]) -> NoReturn:

@@ -104,7 +104,7 @@ def _tier(tier: dict[str, Any], row: dict[str, Any], at: float) -> str:
 def _for(tier: dict[str, Any]) -> str:
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    return f" for {span(tier['keep_firing_for'])}" if tier["keep_firing_for"] else ""
+    return f" for {span(tier['keep_firing_for'])}" if tier["keep_firing_for"] >= 1 else ""
 
 
 def _rises(tier: dict[str, Any], at: float) -> str:

@@ -168,17 +168,19 @@ def add_labels(rows: Iterable[dict[str, Any]], path: Path) -> None:
 
 
 def rules_in(path: Path) -> dict[str, Rule]:
-    """The rules of a file, by name; without those that are wrong."""
+    """The rules of a file, by name, with those that are always on; without those that are wrong."""
     from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings.loading import with_defaults  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.model import tables  # noqa: PLC0415 - see cli/__init__.py
 
     try:
         kinds = load_plugins(path).kinds
     except ConfigError:  # whoever needs the file whole says so
         return {}
-    entries = [entry for _, entry in tables(document(path), "rules") if entry.get("kind") in kinds]
-    found = [_valid(kinds[entry["kind"]], entry) for entry in entries]
-    return {rule.name: rule for rule in found if rule is not None}
+    file = document(path)
+    entries = [entry for _, entry in tables(file, "rules") if entry.get("kind") in kinds]
+    found = tuple(rule for entry in entries if (rule := _valid(kinds[entry["kind"]], entry)) is not None)
+    return {rule.name: rule for rule in with_defaults(found, kinds, list(accounts_in(file)))}
 
 
 def _valid(kind: type[Rule], entry: dict[str, Any]) -> Rule | None:

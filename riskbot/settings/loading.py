@@ -53,7 +53,7 @@ def load(
     sources.note([*sources.doubts, *unheard(file.receivers, rules)])
     for source in sources.all:
         source.found += open_secrets(source.path, source.document)
-    everything = _with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
+    everything = with_defaults(tuple(rules.values()), kinds, [account.name for account in file.accounts])
     files = tuple(source.path for source in sources.all)
     db = _db(path, file.store, env)
     return Config(
@@ -204,7 +204,7 @@ def _bad_urls(document: dict[str, Any], check_url: Callable[[str], None] | None)
                 yield Loc(("receivers", name, "url"), f"url: {error}")
 
 
-def _with_defaults(rules: tuple[Rule, ...], kinds: Mapping[str, type[Rule]], accounts: list[str]) -> tuple[Rule, ...]:
+def with_defaults(rules: tuple[Rule, ...], kinds: Mapping[str, type[Rule]], accounts: list[str]) -> tuple[Rule, ...]:
     """Kinds that are always on get a rule with their defaults for the accounts that the file has none for."""
     for word, kind in kinds.items():
         own = [rule for rule in rules if isinstance(rule, kind)]
