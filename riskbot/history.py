@@ -7,7 +7,7 @@ not move costs nothing, however long the window. A hole counts as time in which 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from math import inf
@@ -186,6 +186,7 @@ class History:
         self._gone: dict[str, dict[str, tuple[float, int, Decimal]]] = {}
         self._unlisted: dict[str, dict[str, Decimal]] = {}
         self._moved: dict[str, float] = {}
+        self._restless: dict[str, set[str]] = {}
         self._before: Snapshot | None = None
         self._seen = 0.0
         self._unsaved: dict[tuple[str, str], tuple[float, Decimal]] = {}
@@ -220,24 +221,33 @@ class History:
 
     def _add_column(self, path: str, snapshot: Snapshot, at: float) -> None:
         key = path.removeprefix("details.")
-        columns = (snapshot.column("ccy"), snapshot.column(key))
-        if self._columns.get(path) == columns and not self._gone.get(path):
-            return  # nothing moved: the usual case, and the whole cost of it
-        balances, listed = snapshot.balances, self._listed.get(path)
-        amount = field(path).unit != RATIO  # of nothing there is no ratio, not one of 0
-        for ccy, balance in balances.items():
-            # A currency that was not listed before had nothing before; of the very first ones nobody knows.
-            born = listed is not None and ccy not in listed and amount
-            self._put(path, ccy, balance.amount(key), at, born=born)
-        self._columns[path] = columns
-        self._listed[path] = set(balances)
-        if amount:
-            self._miss(path, (listed or set()) - balances.keys(), balances, at)
+        now, before = (snapshot.column("ccy"), snapshot.column(key)), self._columns.get(path)
+        self._columns[path] = now
+        if before is None or before[0] != now[0]:
+            self._put_all(path, snapshot.amounts(key), at)
+            self._miss(path, snapshot.balances, at)
+            self._listed[path] = set(snapshot.balances)
+            return
+        if self._gone.get(path):
+            self._miss(path, snapshot.balances, at)
+        if before[1] != now[1]:  # else nothing moved: the usual case, and the whole cost of it
+            for row, old, new in zip(snapshot.details, before[1], now[1], strict=True):
+                if old != new:
+                    self._put(path, row["ccy"], Balance(row, snapshot.defects).amount(key), at)
 
-    def _miss(self, path: str, left: set[str], listed: Mapping[str, Balance], at: float) -> None:
+    def _put_all(self, path: str, amounts: Mapping[str, Decimal], at: float) -> None:
+        listed = self._listed.get(path)
+        for ccy, value in amounts.items():
+            # A currency that was not listed before had nothing before; of the very first ones nobody knows.
+            born = listed is not None and ccy not in listed and field(path).unit != RATIO  # of nothing there is none
+            self._put(path, ccy, value, at, born=born)
+
+    def _miss(self, path: str, listed: Mapping[str, Balance], at: float) -> None:
         """OKX leaves out a currency with neither cash nor equity. But one reply that lacks a row proves nothing."""
+        if field(path).unit == RATIO:
+            return  # of nothing there is no ratio, not one of 0
         gone = self._gone.setdefault(path, {})
-        for ccy in left:
+        for ccy in self._listed.get(path, set()) - listed.keys():
             if (path, ccy) in self._series:
                 row = self._before.balances.get(ccy) if self._before else None
                 gone[ccy] = (at, 0, row.price if row else MISSING)
@@ -268,11 +278,16 @@ class History:
         if series.current != value:
             series.change(value, at, min(at, max(self._seen, series.since)))
             self._moved[path] = at
+            self._restless.setdefault(path, set()).add(ccy)
         self._unsaved[path, ccy] = (at, value)
 
     def is_still(self, want: Want, now: float) -> bool:
         """Has the field not moved within the window, in any currency? Then every extreme is the present value."""
         return now - self._moved.get(want.path, -inf) > want.over
+
+    def restless(self, path: str) -> Collection[str]:
+        """The currencies in which the field has ever moved: in all others every extreme is the present value."""
+        return self._restless.get(path, ())
 
     def extreme(self, path: str, ccy: str, over: float, side: Side, now: float) -> Decimal:
         """The lowest or highest value within the last `over` seconds, the present one included.

@@ -11,12 +11,15 @@ from typing import Any
 
 from msgspec import Struct
 
+from riskbot import recording
 from riskbot.delivery import Receiver
+from riskbot.history import Point
 from riskbot.model import AccountInfo, Event, Observation, View
-from riskbot.recording import Batch
+from riskbot.recording import Again, Batch, Checkpoint, Drained, Learnt, Look, Shifted, Started, points_only
 from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
+from riskbot.service.recorder import Unrecorded
 from riskbot.service.sight import Sight
 from riskbot.service.watch import BACK_OFF_TO, TURN_DEADLINE
 from riskbot.snapshot import Snapshot
@@ -53,18 +56,13 @@ class Known(Struct, frozen=True):
     info: AccountInfo
 
 
-class Look(Struct, frozen=True):
-    """The account was looked at."""
-
-    seen: Observation
-
-    @property
-    def at(self) -> float:
-        """When."""
-        return self.seen.at
+Entry = Reply | Failure | Known | recording.Entry
+"""What may have happened to an account: a file of replies has the first three, the journal of a riskbot the others."""
 
 
-Entry = Reply | Failure | Known | Look
+def moment_of(entry: Entry) -> float:
+    """When it happened."""
+    return entry.at if isinstance(entry, Reply | Failure | Known) else recording.moment_of(entry)
 
 
 def at_once(work: Coroutine[Any, Any, None]) -> None:
@@ -97,9 +95,12 @@ class Player:
         ask: Callable[[Rule, View], Measured] = measure,
         heard: Callable[[Event], None] = _ignore,
         told: Callable[[Message], None] = _ignore,
+        store: MemoryStore | None = None,
+        recorder: Unrecorded | None = None,
     ) -> None:
+        """store: where the state is kept; None: in memory. recorder: writes down what is played; None: nobody does."""
         self.account, self.rules, self.receivers, self.poll_every = account, rules, receivers, poll_every
-        self.store = Capture(told)
+        self.store, self._recorder = store or Capture(told), recorder
         self._ask, self._heard = ask, heard
         self._info: AccountInfo | None = None
         self.blind = False
@@ -110,32 +111,74 @@ class Player:
             Failure: self._failure,
             Known: self._known,
             Look: self._look,
+            Again: self._again,
+            Started: self._started,
+            Checkpoint: self._checkpoint,
+            Learnt: self._learnt,
+            Shifted: self._shifted,
+            Drained: self._drained,
         }
         self._begin()
+        self._began = False
 
     def _begin(self) -> None:
-        self.judge = Judge(self.account, self.rules, self.receivers, self.store, _ignore, heard=self._heard)
+        self.judge = Judge(
+            self.account, self.rules, self.receivers, self.store, _ignore, heard=self._heard, recorder=self._recorder
+        )
         self.observer = Observer(self.judge, self._ask)
         self.sight = Sight(self.poll_every)
 
+    @property
+    def stands(self) -> float:
+        """Seconds for which a poll that has failed stands, if nothing else is said."""
+        return ASKED_WITHIN if self.sight.failures else 0.0
+
+    async def seed(self, points: Sequence[Point], seen: float) -> None:
+        """Before all else: what is known of the past of watched fields, and when the account was last seen."""
+        await self.store.record([points_only(self.account, points, seen)])
+
     async def start(self, at: float) -> None:
         """The watch begins, or begins again, with what it remembers."""
+        self._began = True
         self._begin()
-        seen = await self.observer.remember(self.store, at)
-        await self.judge.load(at, seen)
+        seen = await self.observer.load(self.store, at)
         self.sight = Sight(self.poll_every, max(seen, self.judge.alerts.seen), ever_seen=seen > 0)
 
-    async def save(self, at: float) -> None:
-        """The past is written down: a restart takes up its windows from there."""
-        await self.store.record(self.observer.drained(at, self.sight.seen))
+    async def save(self, at: float, seen: float) -> None:
+        """The past is written down: a restart takes up its windows from there. seen: when the account was last seen."""
+        await self.store.record(self.observer.drained(at, seen))
         await self.store.prune(at - longest_window(self.judge.rules))
 
     async def play(self, entry: Entry) -> None:
-        """What happened next."""
-        await self._plays[type(entry)](entry)
+        """What happened next. The rules are the player's own, whatever was in force."""
+        if not self._began:
+            await self.start(moment_of(entry))
+        if play := self._plays.get(type(entry)):
+            await play(entry)
+
+    async def _started(self, entry: Started) -> None:
+        await self.start(entry.at)
 
     async def _look(self, entry: Look) -> None:
         await self._see(entry.seen)
+
+    async def _again(self, entry: Again) -> None:
+        await self.observer.look_again(entry.seen)
+
+    async def _checkpoint(self, entry: Checkpoint) -> None:
+        """What came before it may be lost."""
+        if entry.snapshot is not None and entry.snapshot.fetched_at > self.observer.snapshot.fetched_at:
+            self.observer.snapshot = entry.snapshot
+            self.observer.history.add(entry.snapshot)
+
+    async def _learnt(self, entry: Learnt) -> None:
+        await self.observer.learn(entry.at, entry.uid, entry.gate)
+
+    async def _shifted(self, entry: Shifted) -> None:
+        self.observer.shift(entry.at, entry.seconds)
+
+    async def _drained(self, entry: Drained) -> None:
+        await self.save(entry.at, entry.seen)
 
     async def _see(self, seen: Observation) -> None:
         self.blind = seen.outage is not None

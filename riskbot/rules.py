@@ -12,7 +12,7 @@ import inspect
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -36,7 +36,7 @@ from pydantic_core import PydanticCustomError
 
 from riskbot import snapshot, spelling, template, text
 from riskbot.history import Want
-from riskbot.model import AccountInfo, Event, Reading, Severity, View
+from riskbot.model import Event, Reading, Severity, View
 
 # ---------------------------------------------------------------- what a trader may write for a value
 
@@ -293,6 +293,8 @@ class Rule(BaseModel):
     """The plugin that it is from, set as that is loaded; "": a stock kind."""
     EXAMPLE: ClassVar[str] = ""
     """A `[[rules]]` entry of this kind that makes sense, for `riskbot rules kinds` and `new`."""
+    BY_ROW: ClassVar[bool] = False
+    """What it says of a currency is made of that currency's row and past alone: the others need not be asked again."""
     DANGER: ClassVar[bool] = True
     """Its alerts say that money is in danger: while one is open, blindness is judged more strictly."""
 
@@ -512,6 +514,13 @@ def measure(rule: Rule, view: View) -> Measured:
     return Measured(tuple(readings.values()), missing, calm=calm)
 
 
+def is_calm(rule: Rule, readings: Iterable[Reading]) -> bool:
+    """Does none of them reach the mildest tier?"""
+    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    met, mildest = ladder.met, ladder.rungs[0].enter
+    return not any(reading.value.is_finite() and met(reading.value, mildest) for reading in readings)
+
+
 def keeps(rule: Rule, subject: str, rules: Collection[str]) -> bool:
     """`rule.keeps`. Where that fails the alert is kept: a plugin's mistake ends none."""
     try:
@@ -636,101 +645,6 @@ def _unseen(view: View, event: Event) -> list[str]:
     return [f"no data since {text.clock(blind.since)}: {blind.why}"] if blind else []
 
 
-class Asker:
-    """Asks all rules of one account, and keeps an answer as long as what it was made of has not moved."""
-
-    def __init__(self, rules: Iterable[Rule], ask: Callable[[Rule, View], Measured] = measure) -> None:
-        self._ask, self._asked = ask, [_Asked(rule, ask) for rule in rules]
-        self._before: snapshot.Snapshot | None = None
-        self._info: AccountInfo | None = None
-
-    def __call__(self, view: View) -> dict[str, Measured]:
-        """The answers by rule. During an outage only of the rules that see one."""
-        if view.outage:
-            # What they do not mention now is unknown, not gone.
-            answers = (
-                (asked.rule.name, self._ask(asked.rule, view)) for asked in self._asked if asked.rule.SEES_OUTAGE
-            )
-            return {name: replace(answer, complete=False) for name, answer in answers}
-        moved = _Moved(self._before if view.info is self._info else None, view.snapshot)
-        self._before, self._info = view.snapshot, view.info
-        return {asked.rule.name: asked.answer(view, moved) for asked in self._asked}
-
-
-class _Asked:
-    """One rule and its last answer, which stands while its columns have not moved and its windows are still."""
-
-    __slots__ = ("ask", "columns", "last", "rule", "settled", "wants")
-
-    def __init__(self, rule: Rule, ask: Callable[[Rule, View], Measured]) -> None:
-        self.ask = ask
-        self.rule, self.columns, self.wants = rule, _columns(rule), rule._wants  # noqa: SLF001 - asked at load
-        self.last = Measured()
-        self.settled = False
-        """The last answer was made while its windows were still; so it does not change with time alone."""
-
-    def answer(self, view: View, moved: _Moved) -> Measured:
-        if self.columns is None:
-            return self.ask(self.rule, view)
-        if not self.settled or self.last.failed or moved.any(self.columns) or not self._still(view):
-            self.last, self.settled = self.ask(self.rule, view), self._still(view)
-        return self.last
-
-    def _still(self, view: View) -> bool:
-        for want in self.wants:  # noqa: SIM110 - a generator costs more than all that it asks
-            if not view.history.is_still(want, view.now):
-                return False
-        return True
-
-
-def _columns(rule: Rule) -> tuple[str, ...] | None:
-    """The rule's `columns`, if they can be trusted: a word amiss in them would keep its old answer for ever."""
-    try:
-        columns = rule.columns()
-        for path in columns or ():
-            snapshot.field(path)
-    except (Exception, SystemExit):  # noqa: BLE001 - a plugin may raise anything; then it is asked every time
-        return None
-    kinds = type(rule).__mro__
-    measures, declares = (next(i for i, k in enumerate(kinds) if m in vars(k)) for m in ("readings", "columns"))
-    return columns if columns and declares <= measures else None  # not the parent's, for readings of its own
-
-
-class _Moved:
-    """Has a field moved between two snapshots? Each field is compared once."""
-
-    def __init__(self, before: snapshot.Snapshot | None, now: snapshot.Snapshot) -> None:
-        self.before, self.now = before, now
-        self.known: dict[str, bool] = {}
-        self.rows = before is None or before.column("ccy") != now.column("ccy")
-
-    def any(self, paths: tuple[str, ...]) -> bool:
-        """Any of these?"""
-        for path in paths:
-            moved = self.known.get(path)
-            if moved is None:
-                moved = self.known[path] = self._compare(path)
-            if moved:
-                return True
-        return False
-
-    def _compare(self, path: str) -> bool:
-        before, now = self.before, self.now
-        if before is None:
-            return True
-        if not path.startswith("details."):
-            return before.said(path) != now.said(path)
-        key = path[8:]
-        return self.rows or before.column(key) != now.column(key)
-
-
 def longest_window(rules: Iterable[Rule]) -> float:
     """Seconds of the past that the longest window of these rules needs."""
     return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
-
-
-def iterate(balances: dict[str, snapshot.Balance], key: str) -> Iterator[tuple[str, Decimal]]:
-    """(currency, value) of one field in every row."""
-    read = snapshot.Balance.field(key).__get__
-    for ccy, balance in balances.items():
-        yield ccy, read(balance, snapshot.Balance)

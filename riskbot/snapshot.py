@@ -16,9 +16,10 @@ arithmetic by itself and a comparison with it raises instead of silently being f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
@@ -111,18 +112,29 @@ class Amount(Field[Decimal]):
 
     def parse(self, raw: object, row: Row) -> Decimal:  # noqa: ARG002 - one signature for all fields
         """An exact Decimal."""
-        # Decimal() alone would take "1_000", " 12 ", "NaN" and other scripts' digits.
-        if type(raw) is not int and (type(raw) is not str or raw.strip(_NUMBER)):
+        if type(raw) is not str and type(raw) is not int:
             raise Malformed(self.key)
         try:
-            value = Decimal(raw)
-        except InvalidOperation:
+            return _exact(raw)
+        except ValueError:
             raise Malformed(self.key) from None
-        if not value:
-            return ZERO  # "0e999999" is zero too, and would be a million digits in a message
-        if not -_MAX_EXPONENT < value.adjusted() < _MAX_EXPONENT:
-            raise Malformed(self.key)
-        return value
+
+
+@lru_cache(4096)
+def _exact(raw: str | int) -> Decimal:
+    """Raises ValueError. Most values of an account are the same from one reply to the next."""
+    # Decimal() alone would take "1_000", " 12 ", "NaN" and other scripts' digits.
+    if type(raw) is str and raw.strip(_NUMBER):
+        raise ValueError("no number")
+    try:
+        value = Decimal(raw)
+    except InvalidOperation:
+        raise ValueError("no number") from None
+    if not value:
+        return ZERO  # "0e999999" is zero too, and would be a million digits in a message
+    if not -_MAX_EXPONENT < value.adjusted() < _MAX_EXPONENT:
+        raise ValueError("out of all proportion")
+    return value
 
 
 class Magnitude(Amount):
@@ -131,8 +143,9 @@ class Magnitude(Amount):
     def parse(self, raw: object, row: Row) -> Decimal:
         """Its size; a minus sign is noted."""
         value = super().parse(raw, row)
-        if value < 0:
-            row.defects.add(f"{row.PREFIX}{self.key} (negative)")
+        if value >= 0:
+            return value
+        row.defects.add(f"{row.PREFIX}{self.key} (negative)")
         return value.copy_abs()  # abs() would round it to 28 digits
 
 
@@ -319,7 +332,7 @@ class Snapshot(Row):
     defects: fields that were read and found malformed, as OKX spells them (`details.liab`).
     """
 
-    __slots__ = ("_balances", "_columns", "fetched_at")
+    __slots__ = ("_amounts", "_balances", "_columns", "fetched_at")
 
     u_time = Time("uTime", "When OKX last updated the account's information.")
     total_eq = Amount("totalEq", "Total equity, without haircuts.", USD)
@@ -357,6 +370,7 @@ class Snapshot(Row):
         self.fetched_at = fetched_at
         self._balances: dict[str, Balance] | None = None
         self._columns: dict[str, list[object]] = {}
+        self._amounts: dict[str, dict[str, Decimal]] = {}
 
     @property
     def details(self) -> list[dict[str, Any]]:
@@ -370,6 +384,20 @@ class Snapshot(Row):
         if self._balances is None:
             self._balances = {row["ccy"]: Balance(row, self.defects) for row in self.details}
         return self._balances
+
+    def only(self, ccys: Collection[str]) -> Snapshot:
+        """The account with these of its currencies; what is odd in them is noted here too."""
+        part = Snapshot({**self.raw, "details": [row for row in self.details if row["ccy"] in ccys]}, self.fetched_at)
+        part.defects = self.defects
+        return part
+
+    def amounts(self, key: str) -> dict[str, Decimal]:
+        """The value of one amount in every currency; kept, so that it is typed once a snapshot."""
+        amounts = self._amounts.get(key)
+        if amounts is None:
+            read = Balance.field(key).__get__
+            amounts = self._amounts[key] = {ccy: read(row, Balance) for ccy, row in self.balances.items()}
+        return amounts
 
     def column(self, key: str) -> list[object]:
         """The raw value of one field in every row, in order; kept, so that it is gathered once a snapshot.

@@ -20,11 +20,12 @@ from typing import Any
 from msgspec import Struct
 
 from riskbot import delivery, engine, plugins
+from riskbot.asker import Asker
 from riskbot.delivery import Receiver
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Event, Outage, Reading, Severity, View
 from riskbot.plugins import files
-from riskbot.rules import Asker, Measured, Rule, suggest, tell
+from riskbot.rules import Measured, Rule, suggest, tell
 from riskbot.snapshot import Snapshot, field_paths
 
 START = 1_700_000_000.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,11 @@ HOW_TRIED = {
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
     "riskbot check --live": "test_cli_check_live.py",
     "riskbot notify": "test_cli_notify.py",
+    "riskbot drill": "test_cli_drill.py",
+    "riskbot replay crash --lead-to 'mgnRatio <= 1'": "test_the_replay_of_the_readme_comes_out_as_it_shows",
+    "riskbot replay crash --rules mine.toml --against current --lead-to 'mgnRatio <= 1'": (
+        "test_the_replay_of_the_readme_comes_out_as_it_shows"
+    ),
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
     "sudo ln -s /opt/riskbot/.venv/bin/riskbot /usr/local/bin/": "the installed script runs through any link",
@@ -202,3 +208,18 @@ def test_no_file_names_a_url_or_host_in_the_lock() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     assert "--hash=sha256:" in lock
     assert re.findall(r"https?://|index-url|find-links", lock) == []
+
+
+def test_the_replay_of_the_readme_comes_out_as_it_shows(tmp_path: Path) -> None:
+    example = (ROOT / "rules.example.toml").read_text(encoding="utf-8")
+    (tmp_path / "rules.toml").write_text(example, encoding="utf-8")
+    edited = example.replace('critical = "300%", emergency = 1.5 }', "critical = 4, emergency = 2 }", 1)
+    assert edited != example
+    (tmp_path / "mine.toml").write_text(edited, encoding="utf-8")
+    played = [block for block in blocks("console") if block.startswith("$ riskbot replay crash")]
+    assert len(played) == 2
+    for block in played:
+        line, _, shown = block.partition("\n")
+        run = riskbot(*shlex.split(line)[2:], cwd=tmp_path, env=os.environ | {"COLUMNS": ""})
+        assert run.returncode == 0, run.stderr
+        assert shown.rstrip() in "\n".join(part.rstrip() for part in run.stdout.splitlines())

@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from riskbot import engine, snapshot
+from riskbot.asker import Asker
 from riskbot.builtin.becomes import MODE, WORDS, Becomes
 from riskbot.model import Alerts
-from riskbot.rules import Asker, measure, tell
+from riskbot.rules import measure, tell
 from tests.kinds import CRITICAL, INFO, MODES, OK, WARNING, event, read, snap, view
 
 RESTRICT, LEND, ENABLED = "details.collateralRestrict", "details.autoLendStatus", "details.collateralEnabled"

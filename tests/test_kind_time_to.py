@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from riskbot import engine
+from riskbot.asker import Asker
 from riskbot.builtin.time_to import FAR, TimeTo, pace
 from riskbot.history import History
 from riskbot.model import Alert, Alerts, View
-from riskbot.rules import Asker, measure, no_data, tell
+from riskbot.rules import measure, no_data, tell
 from tests.kinds import CRITICAL, EMERGENCY, OK, WARNING, event, read, snap, view
 
 TIERS = {"warning": "2h", "critical": "30m", "emergency": "10m"}

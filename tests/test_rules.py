@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from riskbot import rules
+from riskbot.asker import Asker
 from riskbot.builtin.rules import Blind, Change, Level, MarginRatio, Threshold
 from riskbot.history import History
 from riskbot.model import AccountInfo, Cause, Event, Outage, Reading, Severity, View
-from riskbot.rules import Asker, Measured, Rule, measure, parse_duration, parse_number, suggest, tell
+from riskbot.rules import Measured, Rule, measure, parse_duration, parse_number, suggest, tell
 from riskbot.snapshot import MISSING, NOT_APPLICABLE, Snapshot
 
 # ---------------------------------------------------------------- values

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from riskbot import engine, snapshot
+from riskbot.asker import Asker
 from riskbot.builtin.rules import FROM_NOTHING, Blind, Change, Growth, Level, MarginRatio, Threshold, parse_growth
 from riskbot.history import History
 from riskbot.model import (
@@ -22,7 +23,7 @@ from riskbot.model import (
     View,
 )
 from riskbot.model import Blind as BlindSince
-from riskbot.rules import Asker, Rule, measure, tell
+from riskbot.rules import Rule, measure, tell
 from riskbot.snapshot import Snapshot
 from tests.kinds import CRITICAL, EMERGENCY, INFO, MODES, OK, WARNING, read, snap, view
 

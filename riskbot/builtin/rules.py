@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
@@ -32,7 +33,6 @@ from riskbot.rules import (
     Number,
     Rule,
     TierName,
-    iterate,
     ordered,
     parse_number,
 )
@@ -72,7 +72,7 @@ below = { info = 10, warning = 5, critical = "300%", emergency = 1.5 }
             yield Reading(account, note="" if account.is_finite() else "mgnRatio")
         if known and not futures and account.is_finite():
             return
-        for ccy, value in iterate(view.snapshot.balances, "mgnRatio"):
+        for ccy, value in view.snapshot.amounts("mgnRatio").items():
             # A number counts wherever it stands: the mode may have changed since it was read. While it is not known
             # which place counts, one that says "does not apply" is silent, one that can't be read is not.
             if value.is_finite() or futures or (is_missing(value) and not known):
@@ -131,6 +131,7 @@ class Level(Rule, kind="level"):
     of the collateral; 5 is the worst. An alert falls a whole step below its tier.
     """
 
+    BY_ROW = True
     EXAMPLE = """
 [[rules]]
 name = "forced repayment"
@@ -157,7 +158,7 @@ at_least = { warning = 1, critical = 3, emergency = 5 }
 
     def readings(self, view: View) -> Iterator[Reading]:
         """One for each currency."""
-        for ccy, value in iterate(view.snapshot.balances, self.field.removeprefix("details.")):
+        for ccy, value in view.snapshot.amounts(self.field.removeprefix("details.")).items():
             yield Reading(value, ccy, "" if value.is_finite() else self.field)
 
     def say(self, event: Event) -> str:
@@ -178,6 +179,7 @@ at_least = { warning = 1, critical = 3, emergency = 5 }
 class Threshold(Rule, kind="threshold"):
     """Any numeric field, of the account or of each currency, is above or below a tier."""
 
+    BY_ROW = True
     EXAMPLE = """
 [[rules]]
 name = "margin left"
@@ -209,7 +211,7 @@ below = { warning = 5000, critical = 1000 }
             value = view.snapshot.amount(self.field)
             yield Reading(value, note="" if value.is_finite() else self.field)
             return
-        for ccy, value in iterate(view.snapshot.balances, self.field.removeprefix("details.")):
+        for ccy, value in view.snapshot.amounts(self.field.removeprefix("details.")).items():
             yield Reading(value, ccy, "" if value.is_finite() else self.field)
 
     def say(self, event: Event) -> str:
@@ -281,6 +283,12 @@ Growths = Annotated[
     AfterValidator(ordered("above")),
 ]
 
+
+@lru_cache(1024)
+def _unmoved(ccy: str) -> Reading:
+    return Reading(ZERO, ccy)
+
+
 FROM_NOTHING = Decimal(1_000_000)
 """The share by which a debt has grown that was nothing before: beyond every tier."""
 
@@ -293,6 +301,7 @@ class Change(Rule, kind="change"):
     from (almost) nothing is measured from that much.
     """
 
+    BY_ROW = True
     EXAMPLE = """
 [[rules]]
 name = "debt grows"
@@ -324,13 +333,17 @@ min_usd = 500
     def _tiers(self) -> dict[TierName, Growth]:
         return self.rises_by or self.falls_by or {}
 
-    @property
+    @cached_property
     def _unit(self) -> str:
         return next(growth.unit for growth in self._tiers.values())
 
-    @property
+    @cached_property
     def _side(self) -> Side:
         return "low" if self.rises_by else "high"
+
+    @cached_property
+    def _of_coins(self) -> bool:
+        return field(self.field).unit == COIN
 
     def ladder(self) -> Ladder:
         """Tiers of growth."""
@@ -351,10 +364,13 @@ min_usd = 500
         if not self.field.startswith("details."):
             yield self._reading(view, "", view.snapshot.amount(self.field), ONE)
             return
-        coin = field(self.field).unit == COIN
-        balances = view.snapshot.balances
-        for ccy, value in iterate(balances, self.field.removeprefix("details.")):
-            yield self._reading(view, ccy, value, balances[ccy] if coin else ONE)
+        coin = self._of_coins
+        balances, restless = view.snapshot.balances, view.history.restless(self.field)
+        for ccy, value in view.snapshot.amounts(self.field.removeprefix("details.")).items():
+            if ccy in restless or value.is_nan():
+                yield self._reading(view, ccy, value, balances[ccy] if coin else ONE)
+            else:
+                yield _unmoved(ccy)  # the usual case
         if self.falls_by:  # what is not listed any more has fallen to nothing
             for ccy, price in view.history.unlisted(self.field).items():
                 yield self._reading(view, ccy, ZERO, price if coin else ONE)

@@ -15,7 +15,7 @@ from riskbot import snapshot, text
 from riskbot.history import Want
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Alert, Event, Reading, View
-from riskbot.rules import AmountPath, Duration, Ladder, Number, Rule, Share, TierName, Worse, iterate, ordered
+from riskbot.rules import AmountPath, Duration, Ladder, Number, Rule, Share, TierName, Worse, ordered
 
 FAR = Decimal(10**9)
 """Seconds, 31 years: it is not on its way, or nobody can tell yet."""
@@ -91,7 +91,7 @@ within = { warning = "2h", critical = "30m", emergency = "10m" }
         if not self.field.startswith("details."):
             yield self._reading(view, "", view.snapshot.amount(self.field))
             return
-        for ccy, value in iterate(view.snapshot.balances, self.field.removeprefix("details.")):
+        for ccy, value in view.snapshot.amounts(self.field.removeprefix("details.")).items():
             yield self._reading(view, ccy, value)
 
     def _reading(self, view: View, ccy: str, value: Decimal) -> Reading:

@@ -35,16 +35,20 @@ class _Page:
         self._markdown, self._out = markdown, console()
 
     def show(self, found: dict[str, Any]) -> None:
-        self.say(headline(found))
-        self.grid(HEAD, [_cells(rule) for rule in found["rules"]])
-        for line in (*remarks(found), *misses(found)):
-            self.say(line)
+        for block in blocks(found):
+            if isinstance(block, str):
+                self.say(block)
+            else:
+                self.grid(*_filled(*block))
 
     def say(self, line: str) -> None:
+        """A line; a line break before it sets it apart."""
         if self._markdown:
-            click.echo(f"{line}\n")
-        else:
-            self._out.print(stored.plain(line), markup=False, emoji=False, soft_wrap=True)
+            click.echo(f"{stored.plain(line.strip())}\n")
+            return
+        if line.startswith("\n"):
+            self._out.print()
+        self._out.print(stored.plain(line.strip()), markup=False, emoji=False, soft_wrap=True)
 
     def grid(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         if self._markdown:
@@ -55,8 +59,14 @@ class _Page:
 
         found = table(*head)
         for row in rows:
-            found.add_row(*(Text(stored.plain(cell)) for cell in row))
+            found.add_row(*(Text(stored.plain(cell), STYLES.get(cell.lower(), "")) for cell in row))
         self._out.print(found)
+
+
+def _filled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Without columns in which nothing stands."""
+    kept = [i for i in range(len(head)) if any(row[i] != NOTHING for row in rows)]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def _escaped(cell: str) -> str:
@@ -64,6 +74,25 @@ def _escaped(cell: str) -> str:
 
 
 # ---------------------------------------------------------------- in words
+
+
+Block = str | tuple[Sequence[str], Sequence[Sequence[str]]]
+"""A line, or a table: its head and its rows."""
+
+
+def blocks(found: dict[str, Any]) -> Iterator[Block]:
+    """All that is shown, in order."""
+    yield headline(found)
+    if told := [_cells(rule) for rule in found["rules"] if rule["episodes"]]:
+        yield head(found), told
+    yield from silent(found)
+    yield from remarks(found)
+    yield from misses(found)
+    yield from incidents(found)
+    if "against" in found:
+        yield from against(found)
+    if "sweep" in found:
+        yield from sweep(found["sweep"])
 
 
 def headline(found: dict[str, Any]) -> str:
@@ -75,19 +104,39 @@ def headline(found: dict[str, Any]) -> str:
     return f"{found['recording']}: {lasted} of {found['account']} from {begin}, {found['looks']:,} looks"
 
 
-HEAD = ("rule", "alerts", "worst", "time told", "messages", "flaps", "blind")
+def head(found: dict[str, Any]) -> Sequence[str]:
+    """Of the table of rules."""
+    more = ("false alarms",) if "incidents" in found else ()
+    return ("rule", "alerts", "worst", "time told", "messages", "flaps", "blind", *more)
 
 
 def _cells(rule: dict[str, Any]) -> tuple[str, ...]:
+    more = (str(rule["false_alarms"] or NOTHING),) if "false_alarms" in rule else ()
     return (
         rule["rule"],
-        f"{rule['episodes']}{' (open)' if rule['open'] else ''}" if rule["episodes"] else NOTHING,
-        rule["worst"].upper() if rule["episodes"] else NOTHING,
+        f"{rule['episodes']}{' (open)' if rule['open'] else ''}",
+        rule["worst"].upper(),
         _times(rule["tiers"]),
         _counts(rule["messages"]),
         str(rule["flaps"] or NOTHING),
-        _percent(rule["blind"]) if rule["data"] else "no data",
+        _percent(rule["blind"]),
+        *more,
     )
+
+
+def silent(found: dict[str, Any]) -> Iterator[str]:
+    """The rules that told of nothing, and those that never had a number."""
+    quiet = [rule for rule in found["rules"] if not rule["episodes"]]
+    for what, rules in (
+        ("silent", [_named(rule) for rule in quiet if rule["data"]]),
+        ("never had data", [rule["rule"] for rule in quiet if not rule["data"]]),
+    ):
+        if rules:
+            yield f"{what}: {', '.join(rules)}"
+
+
+def _named(rule: dict[str, Any]) -> str:
+    return f"{rule['rule']} (blind {_percent(rule['blind'])})" if rule["blind"] else str(rule["rule"])
 
 
 def _times(tiers: dict[str, float]) -> str:
@@ -126,22 +175,116 @@ def _clock(at: float, found: dict[str, Any]) -> str:
     return f"{then:%H:%M:%S}" if same else f"{then:%d %b %H:%M:%S}"
 
 
+SENDS = "counted as if every receiver took every message; milder ones of one moment come together"
+
+
+def _per_day(sent: dict[str, Any], found: dict[str, Any]) -> str:
+    """`312, 44.6 a day, most on 2026-01-05: 120`."""
+    if len(sent["days"]) < 2:
+        return f"{sent['total']:,}"
+    day, most = max(sent["days"].items(), key=lambda item: item[1])
+    days = max(1.0, (found["to"] - found["from"]) / 86400)
+    return f"{sent['total']:,}, {sent['total'] / days:.3g} a day, most on {day}: {most:,}"
+
+
 def remarks(found: dict[str, Any]) -> Iterator[str]:
     """What stands below the table."""
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
     for name, sent in found["messages"].items():
-        day, most = max(sent["days"].items(), key=lambda item: item[1])
-        days = max(1.0, (found["to"] - found["from"]) / 86400)
-        yield f"messages to {name}: {sent['total']:,}, {sent['total'] / days:.3g} a day, most on {day}: {most:,}"
-    if not found["messages"]:
-        yield "messages: none"
+        yield f"messages to {name}: {_per_day(sent, found)}"
+    yield SENDS if found["messages"] else "messages: none"
     if found["blind"]:
         yield f"nothing could be seen in {_percent(found['blind'])} of the time"
     if found["holes"]:
         yield f"nobody looked for {span(found['holes'])} in all"
     if found["left_out"]:
         yield f"left out, as it can't be read: {found['left_out']:,} lines or parts"
+
+
+# ---------------------------------------------------------------- incidents, another file, a sweep
+
+
+def incidents(found: dict[str, Any]) -> Iterator[Block]:
+    """Who told of each, how long before; beside it, with the other rules."""
+    for i, incident in enumerate(found.get("incidents", ())):
+        others = found.get("against", {}).get("incidents")
+        how = "MISSED" if incident["missed"] else "told before"
+        yield f"\n{incident['name']}, {_clock(incident['at'], found)}: {how}"
+        before = others[i]["leads"] if others else {}
+        rows = [
+            (rule, _lead(incident["leads"].get(rule, {})), *((_lead(before.get(rule, {})),) if others else ()))
+            for rule in sorted({*incident["leads"], *before})
+        ]
+        if rows:
+            yield ("by", "how long before", *((f"with {found['against']['rules']}",) if others else ())), rows
+    if "incidents" in found and not found["incidents"]:
+        yield "\nno incident: it never came to that"
+
+
+def _lead(lead: dict[str, float]) -> str:
+    """`info 15 min, critical 4 min`; a tier that was told together with a worse one is not mentioned."""
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    worst_first = list(lead.items())[::-1]
+    told = {seconds: tier for tier, seconds in worst_first[::-1]}
+    return ", ".join(f"{tier} {span(seconds)}" for seconds, tier in told.items()) or NOTHING
+
+
+def against(found: dict[str, Any]) -> Iterator[Block]:
+    """`against current: 1 new alert, 2 gone, 1 earlier; messages to phone 15 → 12`."""
+    other = found["against"]
+    counts = [f"{other[what]} {what}" for what in ("new", "gone", "earlier", "later", "worse", "milder") if other[what]]
+    sent = [f"messages to {name} {before} → {after}" for name, (before, after) in other["messages"].items()]
+    yield f"\nagainst {other['rules']}: {', '.join(counts) or 'the same alerts'}; {', '.join(sent) or 'no messages'}"
+    rows = [
+        (row["what"], f"{row['rule']} {row['subject']}".rstrip(), _change(row), _clock(row["opened"], found))
+        for row in other["episodes"]
+    ]
+    if rows:
+        yield ("alert", "of", "how", "opened"), rows
+
+
+def _change(row: dict[str, Any]) -> str:
+    """`emergency 1 min 20 s earlier`; of tiers that moved together only the worst."""
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    if row["what"] in ("new", "gone"):
+        return str(row["peak"]).upper()
+    moved = {by: tier for tier, by in reversed(row["moved"].items())}
+    words = [f"{tier} {span(abs(by))} {'earlier' if by < 0 else 'later'}" for by, tier in moved.items()]
+    peak = [f"{row['peak_before'].upper()} → {row['peak'].upper()}"] if row["peak_before"] != row["peak"] else []
+    return ", ".join(words + peak)
+
+
+BAR = 24
+"""Signs of the longest bar."""
+
+
+def sweep(found: dict[str, Any]) -> Iterator[Block]:
+    """A row for each value; the bars are messages."""
+    yield f"\n{found['rule']}, {found['key']}:"
+    most = max((row["messages"] for row in found["tried"]), default=0) or 1
+    with_incidents = any("missed" in row for row in found["tried"])
+    more = (f"lead of {found['tier']}", "missed", "false alarms") if with_incidents else ()
+    rows = [(*_tried(row, most), *(_led(row) if with_incidents else ())) for row in found["tried"]]
+    yield ("value", "alerts", "worst", "told for", "flaps", "messages", "", *more), rows
+
+
+def _tried(row: dict[str, Any], most: int) -> tuple[str, ...]:
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    worst = row["worst"].upper() if row["episodes"] else NOTHING
+    counts = (str(row["flaps"] or NOTHING), str(row["messages"]), "█" * round(BAR * row["messages"] / most))
+    told = span(sum(row["tiers"].values())) if row["tiers"] else NOTHING
+    return row["value"], str(row["episodes"] or NOTHING), worst, told, *counts
+
+
+def _led(row: dict[str, Any]) -> tuple[str, ...]:
+    from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
+
+    lead = NOTHING if row["lead"] is None else span(row["lead"])
+    return lead, str(row["missed"] or NOTHING), str(row["false_alarms"] or NOTHING)
 
 
 def phone(when: str, title: str, body: str) -> RenderableType:

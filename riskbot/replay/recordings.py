@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from riskbot import simulator
+from riskbot.history import Point
 from riskbot.playback import Entry
+from riskbot.replay.journal import Journal
 from riskbot.replay.replies import BadInput, Replies, Skip
 from riskbot.replay.stories import Story
 
@@ -27,8 +29,16 @@ class Recording(Protocol):
     def part(self) -> float:
         """How much of it has been read, 0 to 1."""
 
+    def past(self, span: float) -> list[Point]:
+        """What is known of watched fields in so many seconds before it begins."""
+
     def entries(self, skip: Skip) -> Iterator[Entry]:
         """All that happened, in order. skip: told of what can't be read; raises it if nothing may be left out."""
+
+
+def journal(path: Path, account: str, start: float, end: float) -> Recording:
+    """What a riskbot's database has of an account, from the part on that was under way then. Raises BadInput."""
+    return Journal(path, account, start, end)
 
 
 def opened(word: str, poll_every: float) -> tuple[Recording, float]:

@@ -11,17 +11,19 @@ that failed. From an error until the next line the account can't be seen; after 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median_low
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
 from riskbot.builtin import okx
-from riskbot.playback import Entry, Failure, Known, Reply
+from riskbot.history import Point
+from riskbot.playback import Entry, Failure, Known, Reply, moment_of
 from riskbot.rules import suggest
 from riskbot.source import SourceError
 
@@ -32,6 +34,7 @@ _FIRST, _LAST = 10**11, 10**14
 """Milliseconds: anything less is seconds, or no moment at all."""
 _GZIP = b"\x1f\x8b"
 _SAMPLE = 30
+_BUFFER = 2**20
 
 
 class BadInput(ValueError):  # noqa: N818 - said as what it is
@@ -42,16 +45,45 @@ Skip = Callable[[BadInput], None]
 """Told of each part that is left out; raises it if nothing may be."""
 
 
-class Replies:
-    """A file of replies. Raises OSError."""
+class Lines:
+    """A file of lines, gzip or not. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self.name, self._path = path.name, path
         self._size, self._read = max(1, path.stat().st_size), 0
+
+    @property
+    def part(self) -> float:
+        """How much of it has been read, 0 to 1."""
+        return self._read / self._size
+
+    def read(self, skip: Skip) -> Iterator[bytes]:
+        """Line by line, in bounded memory; the rest of one that is too long is passed over."""
+        number = 0
+        with self._path.open("rb") as packed:
+            file = _unpacked(packed) if packed.peek(2)[:2] == _GZIP else packed
+            try:
+                while line := file.readline(LONGEST):
+                    number += 1
+                    self._read = packed.tell()
+                    yield line
+                    while len(line) == LONGEST and not line.endswith(b"\n"):
+                        line = file.readline(LONGEST)
+            except (EOFError, zlib.error, gzip.BadGzipFile):
+                why = "the file is cut off or damaged from here on; what is before it is good"
+                skip(BadInput(f"{self.name}:{number + 1}: {why}"))
+
+
+class Replies:
+    """A file of replies. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = Lines(path)
+        self.name = self._file.name
         head = self._head()
         self.knows = any(isinstance(entry, Known) for entry in head)
         """It says what the account's configuration was."""
-        self.pace = median_low([b.at - a.at for a, b in pairwise(head)] or [0.0])
+        self.pace = median_low([b - a for a, b in pairwise(map(moment_of, head))] or [0.0])
         """Seconds between its first lines, as most of them are apart; 0: there are not two."""
 
     def _head(self) -> list[Entry]:
@@ -60,29 +92,20 @@ class Replies:
     @property
     def part(self) -> float:
         """How much of it has been read, 0 to 1."""
-        return self._read / self._size
+        return self._file.part
+
+    def past(self, span: float) -> list[Point]:
+        """Nothing is known of what was before."""
+        del span
+        return []
 
     def entries(self, skip: Skip) -> Iterator[Entry]:
         """What stands in it, in bounded memory."""
-        with self._path.open("rb") as file:
-            packed = file.peek(2)[:2] == _GZIP
-            lines = _lines(gzip.GzipFile(fileobj=file) if packed else file, self.name, skip)
-            for entry in entries(lines, self.name, skip):
-                self._read = file.tell()
-                yield entry
+        return entries(self._file.read(skip), self.name, skip)
 
 
-def _lines(file: Any, name: str, skip: Skip) -> Iterator[bytes]:
-    """Line by line; the rest of one that is too long is passed over."""
-    number = 0
-    try:
-        while line := file.readline(LONGEST):
-            number += 1
-            yield line
-            while len(line) == LONGEST and not line.endswith(b"\n"):
-                line = file.readline(LONGEST)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        skip(BadInput(f"{name}:{number + 1}: the file is cut off or damaged from here on; what is before it is good"))
+def _unpacked(file: BinaryIO) -> BinaryIO:
+    return io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER)
 
 
 def entries(lines: Iterable[bytes], name: str, skip: Skip) -> Iterator[Entry]:

@@ -8,12 +8,15 @@ from msgspec.structs import replace
 
 from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, View
-from riskbot.playback import Entry, Known, Player, at_once
+from riskbot.playback import Entry, Failure, Known, Player, Reply, at_once, moment_of
+from riskbot.recording import Look
 from riskbot.replay.tally import Tally
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.sight import LONGEST_GAP
+from riskbot.snapshot import Snapshot
 from riskbot.store import Message
 
+_LOOKS = (Reply, Failure, Look)
 _ANY = AccountInfo("any", "3", permissions=("read_only",), ips=("any",))
 
 
@@ -39,7 +42,6 @@ class Run:
         self.account = account
         self.tally = Tally([rule for rule in rules if rule.watches(account)], max(LONGEST_GAP, 10 * poll_every), since)
         self._hears = told
-        self._started = False
         self.player = Player(
             account,
             rules,
@@ -64,38 +66,40 @@ class Run:
 
     async def play(self, entry: Entry) -> None:
         """What happened next."""
-        if not self._started:
-            await self.player.start(entry.at)
-            self._started = True
         await self.player.play(entry)
-        if not isinstance(entry, Known):
-            self.tally.looked(entry.at, self.player.judge.alerts, outage=self.player.blind)
+        if isinstance(entry, _LOOKS):
+            at, alerts, stands = moment_of(entry), self.player.judge.alerts, self.player.stands
+            self.tally.looked(at, alerts, outage=self.player.blind, stands=stands)
 
 
-def play(entries: Iterable[Entry], runs: Sequence[Run]) -> None:
-    """All of it to all of them."""
+def play(entries: Iterable[Entry], runs: Sequence[Run], look: Callable[[Snapshot], None] | None = None) -> None:
+    """All of it to all of them. look: is shown each reply."""
     for entry in entries:
         for run in runs:
             at_once(run.play(entry))
+        if look is not None and (snapshot := _reply(entry)) is not None:
+            look(snapshot)
     for run in runs:
         run.tally.end()
+
+
+def _reply(entry: Entry) -> Snapshot | None:
+    if isinstance(entry, Reply):
+        return entry.snapshot
+    return entry.seen.snapshot if isinstance(entry, Look) else None
 
 
 def between(entries: Iterable[Entry], start: float, end: float) -> Iterator[Entry]:
     """Those from `start` on, up to `end`; what was known of the account before stays known."""
     known: Known | None = None
     for entry in entries:
-        if entry.at > end:
+        at = moment_of(entry)
+        if at > end:
             return
-        if entry.at >= start:
+        if at >= start:
             if known is not None:
-                yield Known(entry.at, known.info)
+                yield Known(at, known.info)
                 known = None
             yield entry
         elif isinstance(entry, Known):
             known = entry
-
-
-def warm_up(rules: Iterable[Rule]) -> float:
-    """Seconds of the past that their longest window needs."""
-    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from riskbot.history import Point
 from riskbot.model import AccountInfo
 from riskbot.playback import Entry, Known, Reply
 from riskbot.replay.replies import Skip
@@ -31,6 +32,11 @@ class Story:
     def part(self) -> float:
         """How much of it has been played, 0 to 1."""
         return self._read / self._looks
+
+    def past(self, span: float) -> list[Point]:
+        """Nothing is known of what was before."""
+        del span
+        return []
 
     def entries(self, skip: Skip) -> Iterator[Entry]:
         """What was seen. Nothing in it is bad."""

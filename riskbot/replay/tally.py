@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
+from decimal import Decimal
+from operator import gt, lt
 
 from msgspec import Struct, field
 
 from riskbot.model import Alerts, Event, Reading, Severity, View
-from riskbot.playback import ASKED_WITHIN
 from riskbot.rules import Measured, Rule, measure
+from riskbot.snapshot import ZERO
 from riskbot.store import Message
 
 DAY = 86400.0
+ONE = Decimal(1)
 
 
 class Episode(Struct):
@@ -74,10 +77,13 @@ class Tally:
         self.holes = 0.0
         self.first = self.last = since
         self.since, self._gap = since, gap
+        upwards = {name: rule._ladder.met(ONE, ZERO) for name, rule in self.rules.items()}  # noqa: SLF001 - compiled at load
+        self._worse = {name: gt if up else lt for name, up in upwards.items()}
         self._open: dict[str, Episode] = {}
         self._alerts = Alerts()
         self._flapping: set[tuple[str, str]] = set()
         self._unseen: Collection[str] = ()
+        self._stands = 0.0
 
     def heard(self, event: Event) -> None:
         """An alert changed what it says."""
@@ -105,23 +111,23 @@ class Tally:
         return answer
 
     def _note(self, rule: Rule, readings: Iterable[Reading], now: float) -> None:
-        met, nearest = rule._ladder.met, self.nearest.get(rule.name)  # noqa: SLF001 - compiled at load, for us
+        nearest, worse = self.nearest.get(rule.name), self._worse[rule.name]
         best = None if nearest is None else nearest.reading.value
         for reading in readings:
             value = reading.value
-            if value.is_finite() and (best is None or (met(value, best) and value != best)):
+            if value.is_finite() and (best is None or worse(value, best)):
                 best = value
                 self.nearest[rule.name] = Approach(reading, now)
 
-    def looked(self, at: float, alerts: Alerts, *, outage: bool) -> None:
-        """The account was looked at. outage: in vain."""
+    def looked(self, at: float, alerts: Alerts, *, outage: bool, stands: float = 0.0) -> None:
+        """The account was looked at. outage: in vain. stands: until the next look, for so many seconds at the most."""
         if at >= self.since:
             self._pass(at)
             self.looks += 1
         if alerts is not self._alerts:
             self._see(alerts)
         self.last = at
-        self._unseen = ("",) if outage else alerts.blind
+        self._unseen, self._stands = ("",) if outage else alerts.blind, stands
 
     def _pass(self, at: float) -> None:
         """The time since the last look, as it was seen then."""
@@ -129,7 +135,7 @@ class Tally:
             self._begin(at)
             return
         passed = at - self.last
-        seen = min(passed, ASKED_WITHIN) if "" in self._unseen else passed if passed <= self._gap else 0.0
+        seen = passed if passed <= self._gap else min(passed, self._stands)
         self.holes += passed - seen
         for name in self._unseen:
             self.blind[name] += seen

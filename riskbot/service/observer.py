@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
+from riskbot.asker import Asker
 from riskbot.delivery import Receiver
 from riskbot.history import History, Point
 from riskbot.model import Gate, Observation, View
 from riskbot.recording import Adopted, Again, Batch, Drained, Entry, Learnt, Look, Shifted
-from riskbot.rules import Asker, Measured, Rule, longest_window, measure
+from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.snapshot import Snapshot
 from riskbot.store import Store
