@@ -77,10 +77,6 @@ HOW_TRIED = {
     "riskbot check --live": "test_cli_check_live.py",
     "riskbot notify": "test_cli_notify.py",
     "riskbot drill": "test_cli_drill.py",
-    "riskbot replay crash --lead-to 'mgnRatio <= 1'": "test_the_replay_of_the_readme_comes_out_as_it_shows",
-    "riskbot replay crash --rules mine.toml --against current --lead-to 'mgnRatio <= 1'": (
-        "test_the_replay_of_the_readme_comes_out_as_it_shows"
-    ),
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
     "sudo ln -s /opt/riskbot/.venv/bin/riskbot /usr/local/bin/": "the installed script runs through any link",
@@ -98,7 +94,9 @@ HOW_TRIED = {
     "riskbot test --update": "test_the_cases_of_the_readme_come_as_it_shows",
     "riskbot replay crash --rules bolder.toml --against current --lead-to 'mgnRatio <= 1'": "test_the_story_of_…",
     "riskbot replay crash --sweep 'margin ratio.below.critical=2:4:0.5' --lead-to 'mgnRatio <= 1'": "the same",
-    "riskbot replay --fail-if 'missed > 0 or messages_per_day.phone > 20' --labels incidents.toml": "test_cli_replay.py",
+    "riskbot replay --fail-if 'missed > 0 or messages_per_day.phone > 20' --labels incidents.toml": (
+        "test_cli_replay.py"
+    ),
     "riskbot replay --verify": "test_replay_journal.py",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot rules kinds change": "test_cli_rules.py",
@@ -236,18 +234,3 @@ def test_no_file_names_a_url_or_host_in_the_lock() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     assert "--hash=sha256:" in lock
     assert re.findall(r"https?://|index-url|find-links", lock) == []
-
-
-def test_the_replay_of_the_readme_comes_out_as_it_shows(tmp_path: Path) -> None:
-    example = (ROOT / "rules.example.toml").read_text(encoding="utf-8")
-    (tmp_path / "rules.toml").write_text(example, encoding="utf-8")
-    edited = example.replace('critical = "300%", emergency = 1.5 }', "critical = 4, emergency = 2 }", 1)
-    assert edited != example
-    (tmp_path / "mine.toml").write_text(edited, encoding="utf-8")
-    played = [block for block in blocks("console") if block.startswith("$ riskbot replay crash")]
-    assert len(played) == 2
-    for block in played:
-        line, _, shown = block.partition("\n")
-        run = riskbot(*shlex.split(line)[2:], cwd=tmp_path, env=os.environ | {"COLUMNS": ""})
-        assert run.returncode == 0, run.stderr
-        assert shown.rstrip() in "\n".join(part.rstrip() for part in run.stdout.splitlines())
