@@ -214,6 +214,14 @@ def test_a_broken_plugin_leaves_the_others_alone(folder: Folder) -> None:
     assert found.renders == ()
 
 
+def test_a_stock_kind_that_a_plugin_hands_on_stays_riskbots_own(folder: Folder) -> None:
+    folder.put("mine.py", "from riskbot.builtin.rules import register_rules\n")
+    found = folder.load()
+
+    assert found.troubles
+    assert not any(kind.PLUGIN for kind in found.kinds.values())
+
+
 def test_where_two_offer_the_same_word_the_first_has_it_and_that_is_said(folder: Folder) -> None:
     first = folder.put("a.py", HEAD + KIND.format(kind="mine"))
     second = folder.put("b.py", HEAD + KIND.format(kind="mine"))
