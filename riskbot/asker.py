@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain, compress
+from operator import ne
 from typing import Any
 
 from msgspec.structs import replace
@@ -139,10 +141,8 @@ class _Moved:
         found = self.within_known.get(paths)
         if found is None and self.before is not None:
             ccys: list[Any] = self.now.column("ccy")
-            columns = [
-                zip(ccys, self.before.column(path[8:]), self.now.column(path[8:]), strict=True) for path in paths
-            ]
-            found = frozenset(ccy for column in columns for ccy, before, now in column if before != now)
+            before, now = self.before.column, self.now.column
+            found = frozenset(chain(*(compress(ccys, map(ne, before(path[8:]), now(path[8:]))) for path in paths)))
             self.within_known[paths] = found
         return found or frozenset()
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from riskbot import metrics as m
 from riskbot.metrics import Declared
+from riskbot.settings import SELF
 
 SCRAPE_GAP = "5m"
 """A rate is taken over so long: a scrape or two may be missed."""
@@ -58,13 +59,6 @@ ALERTS = (
         "5m",
     ),
     Watched(
-        "RiskbotPollsMissed",
-        f"increase({m.POLLS_MISSED.series}[10m]) > 10",
-        "warning",
-        "{account}: {value} polls were left out in ten minutes, since others took so long.",
-        "5m",
-    ),
-    Watched(
         "RiskbotPollsSlow",
         f"histogram_quantile(0.99, sum by (account, le) (rate({m.POLL_TIME.series}[{SCRAPE_GAP}]))) > 2.5",
         "warning",
@@ -86,7 +80,11 @@ ALERTS = (
         "5m",
     ),
     Watched(
-        "RiskbotClockSet", f"increase({m.CLOCK_STEPS.series}[10m]) > 0", "warning", "The machine's clock was set.", "0s"
+        "RiskbotItself",
+        f'{m.SEVERITY.series}{{account="{SELF}"}} >= 2',
+        "warning",
+        "riskbot is not well: {ccy}. It has told its receivers, or tries to.",
+        "0s",
     ),
     Watched(
         "RiskbotSeriesLeftOut",
@@ -133,7 +131,7 @@ class Panel(Struct, frozen=True):
     log: bool = False
 
 
-UNITS = {"s": "s", "ratio": "none", "flag": "bool_yes_no", "": "short"}
+UNITS = {"s": "s", "ratio": "none", "flag": "bool_yes_no", "bytes": "bytes", "": "short"}
 """Grafana's words for ours."""
 
 
@@ -179,6 +177,10 @@ PANELS = (
         expr=_per_second(m.DELIVERIES, "receiver", "outcome"),
     ),
     _panel("Age of the oldest message", m.QUEUE_AGE, "{{receiver}}"),
+    _panel("Lateness of what is due", m.LAG),
+    _panel("Clock of the exchange, ahead", m.CLOCK_DRIFT, "{{server}}"),
+    _panel("Database", m.DATABASE),
+    _panel("Free disk", m.DISK_FREE),
     _panel("Rules that never had data", m.HAD_DATA, "{{account}} {{rule}}", expr=f"{_of(m.HAD_DATA)} == 0"),
 )
 

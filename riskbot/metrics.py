@@ -31,7 +31,7 @@ class Declared(Struct, frozen=True):
     help: str
     labels: tuple[str, ...] = ()
     kind: Literal["gauge", "counter", "histogram"] = "gauge"
-    unit: Literal["", "s", "ratio", "flag"] = ""
+    unit: Literal["", "s", "ratio", "flag", "bytes"] = ""
 
     @property
     def listed(self) -> str:
@@ -110,8 +110,11 @@ DELIVERY_TIME = _declare(
 )
 
 STORE_FAILING = _declare("store_failing", "1: alerts are told from memory, the database can't be used.", unit="flag")
-CLOCK_LEAD = _declare(
-    "clock_lead_seconds", "How far riskbot's time is ahead of a machine's clock that was set back.", unit="s"
+DATABASE = _declare("database_bytes", "What the database takes of its disk. None before the first look.", unit="bytes")
+DISK_FREE = _declare("disk_free_bytes", "What is free on that disk. None before the first look.", unit="bytes")
+LAG = _declare("lag_seconds", "How late what is due starts, on the average of half a minute.", unit="s")
+CLOCK_DRIFT = _declare(
+    "clock_drift_seconds", "How far the exchange's clock is ahead of the machine's, as last learnt.", "server", unit="s"
 )
 CLOCK_STEPS = _declare("clock_steps", "How often the machine's clock was set.", kind="counter")
 

@@ -23,6 +23,23 @@ class Outcome(StrEnum):
     """The receiver takes nothing (HTTP 401, 403, 404): the address or its secret is wrong."""
 
 
+_AGAIN = frozenset({408, 421, 425, 429})
+_BROKEN = frozenset({401, 402, 403, 404, 405, 407, 410})
+_GATEWAY = frozenset({502, 504, 520, 524, 598})
+"""A gateway has lost the answer; the service behind it may have taken the message."""
+
+
+def of_status(code: int) -> Outcome:
+    """What an HTTP status by itself says of a try."""
+    if code in _GATEWAY:
+        return Outcome.AMBIGUOUS
+    if code in _AGAIN or code >= 500 or code < 200:
+        return Outcome.RETRY
+    if code in _BROKEN or 300 <= code < 400:
+        return Outcome.BROKEN
+    return Outcome.PERMANENT if code >= 400 else Outcome.SENT
+
+
 class Verdict(Struct, frozen=True):
     """The outcome of a try. why: for people, without any secret. after: the receiver asked to wait, seconds."""
 

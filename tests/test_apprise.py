@@ -107,7 +107,7 @@ async def test_a_bot_api_server_of_ones_own_is_used_where_the_url_names_it(recei
     ("api", "said"),
     [
         ("http://bots.example.com", "tgram://: api: the bot's token would travel in the clear: write https://"),
-        ("S3CRET", "tgram://: api: write ?api=https://host, or http://127.0.0.1:8081"),
+        ("S3CRET", "tgram://: api: write https://host, or http://127.0.0.1:8081"),
         ("http://telegram-bot-api:8081", ""),
         ("https://bots.example.com/telegram", ""),
     ],

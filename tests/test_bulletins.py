@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,6 +24,7 @@ HOUR, DAY = 3600.0, 86400.0
 RATIO = rule("margin_ratio", name="margin ratio", below={"warning": 5, "critical": 3})
 TWAP = rule("level", name="forced repayment", field="details.twap", at_least={"warning": 2})
 LEFT = rule("threshold", name="margin left", field="availEq", below={"info": 5000})
+ZERO = rule("threshold", name="zero", field="availEq", below={"info": 0})
 LOSS = rule("threshold", name="loss", field="upl", below={"info": -100})
 
 
@@ -82,13 +83,17 @@ def test_without_a_zone_it_is_the_machine_s_own(monkeypatch: pytest.MonkeyPatch)
         (RATIO, "10", "1"),
         (RATIO, "5.5", "0.1"),
         (RATIO, "4", "-0.2"),
-        (RATIO, "-1", None),
+        (RATIO, "-1", "-1.2"),
+        (RATIO, "0", "-1"),
         (TWAP, "1", "0.5"),
         (TWAP, "2", "0"),
         (TWAP, "0", None),
         (LOSS, "-50", "0.5"),
         (LOSS, "-150", "-0.5"),
         (LOSS, "50", None),
+        (LOSS, "0", None),
+        (ZERO, "1", None),
+        (ZERO, "-1", None),
     ],
 )
 def test_how_far_a_value_is_from_the_mildest_tier(chosen: Rule, value: str, distance: str | None) -> None:
@@ -189,14 +194,14 @@ def test_a_day_on_which_something_is_open() -> None:
         event(OK, 0, episode=1, peak=CRITICAL),
         event(INFO, 0, episode=2),
     ]
-    almanac = noted((RATIO, Measured((reading("4.2"),)), NOW - HOUR))
+    almanac = noted((RATIO, Measured((reading("4.2"),)), NOW - 60), (TWAP, answer("2"), NOW - HOUR))
     title, lines = daily(watched(*opened), almanac.day, past)
     assert title == "OPEN · riskbot · 2 alerts, the worst critical"
     assert lines == [
         "CRITICAL riskbot · delivery to phone is failing, for 1 min",
         "WARNING main · margin ratio 4.2 (420 %), for 2 h",
         "the last day: 2 alerts, the worst critical",
-        "nearest: main: margin ratio 4.2 (420 %), as far as warning, at 21:13:20 UTC",
+        "nearest: main: forced repayment C0: level 2 of 5, as far as warning, at 21:13:20 UTC",
     ]
 
 
@@ -227,9 +232,7 @@ def test_rules_that_never_had_data_or_had_none_for_a_day_are_named() -> None:
 def test_a_plugin_s_rule_is_told_in_plain_words() -> None:
     class Told(type(RATIO)):  # type: ignore[misc] # a kind of the test's own
         PLUGIN = "basket"
-
-        def say(self, _: Event) -> str:
-            raise AssertionError("not asked for here")
+        say: ClassVar[Any] = None  # not asked for here
 
     basket = Told.model_validate({"name": "basket", "kind": "margin_ratio", "below": {"warning": 5}})
     _, lines = daily(watched(rules=(basket,)), noted((basket, Measured((reading("6", "BTC"),)), NOW)).day, [])

@@ -6,6 +6,7 @@ import asyncio
 import stat
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 from riskbot import plugins, settings
 from riskbot.cli import init_account, main
 from riskbot.setup import env
+from riskbot.setup.telegram import Bot, TelegramError
 from riskbot.simulator import SimAccount, Simulator, load_scenario
 from tests.notifier_contract import free_address
 from tests.stage import Phone, phone, put
@@ -135,7 +137,7 @@ async def test_secrets_come_from_files_and_from_lines_of_stdin(tmp_path: Path, m
         ((), {"OKX_API_KEY": "k"}, "API secret: not given, and --yes asks nobody. Give --api-secret-file FILE"),
         (("--api-key-file", "nowhere"), {}, "nowhere: can't read the secret in it: No such file or directory"),
         (("--api-key-file", "-"), {}, "standard input: one line with the secret is due"),
-        (("--account", "a/b"), SECRETS, "--account: name: may hold no /, @ or line break"),
+        (("--account", "a/b"), SECRETS, "name: may hold no /, @ or line break"),
         ((), SECRETS, "Receivers: none given, and --yes asks nobody. Give --receiver NAME or --telegram-chat ID."),
         (("--receiver", "phone"), SECRETS, "--receiver phone: set RISKBOT_PHONE, or give --receiver phone=FILE."),
         (("--telegram-chat", "7"), SECRETS, "Bot token: not given, and --yes asks nobody. Give --telegram-token-file"),
@@ -399,7 +401,7 @@ async def test_a_group_is_paired_and_a_wrong_token_is_asked_again(
     service.write("hello", chat=1)
     service.write("/start the-wrong-code", chat=2)
     service.updates += [
-        {"odd": 1, "update_id": 1009},
+        {"odd": 1},
         {"update_id": 1010},
         {"update_id": 1011, "message": {"text": "/start the-code"}},
     ]
@@ -466,7 +468,6 @@ async def test_what_telegram_refuses_is_told_in_a_sentence(
     ("address", "said"),
     [
         ("http://{free}", "Telegram can't be reached (ClientConnectorError): is this machine online?"),
-        ("{market}/simulator/state?", "what answers is not Telegram: is --telegram-api right?"),
         ("{page}", "what answers is not Telegram: is --telegram-api right?"),
         ("{odd}", "what answers is not Telegram: is --telegram-api right?"),
     ],
@@ -485,12 +486,36 @@ async def test_a_wrong_address_of_the_bot_api_is_told(
     app.router.add_get("/odd/{rest:.*}", odd)
     server = await aiohttp_server(app)
     base = str(server.make_url("/")).rstrip("/")
-    url = address.format(free=free_address(), market=market.url, page=f"{base}/page", odd=f"{base}/odd")
+    url = address.format(free=free_address(), page=f"{base}/page", odd=f"{base}/odd")
     words = ("--yes", "--base-url", market.url, "--telegram-api", url, "--telegram-chat", "1")
     result = await init(tmp_path, *words, **SECRETS, TELEGRAM_BOT_TOKEN=TOKEN)
 
     assert result.exit_code == 1
-    assert said in result.stdout or "Telegram refuses" in result.stdout
+    assert said in result.stdout
+
+
+async def test_no_error_of_telegram_carries_the_token() -> None:
+    with pytest.raises(TelegramError) as caught:
+        await Bot(TOKEN, f"http://{free_address()}").name()
+
+    assert TOKEN.partition(":")[2] not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--base-url", "http://okx.example.com"), "base_url: the key would travel in the clear: write https://"),
+        (("--telegram-api", "http://api.example.com"), "--telegram-api: the bot's token would travel in the clear"),
+        (("--telegram-api", "nonsense"), "--telegram-api: write https://host, or http://127.0.0.1:8081"),
+    ],
+)
+async def test_nothing_secret_is_sent_in_the_clear(
+    tmp_path: Path, market: Simulator, words: tuple[str, ...], said: str
+) -> None:
+    flags = ("--yes", "--telegram-chat", "1", "--base-url", market.url, *words)
+    result = await init(tmp_path, *flags, **SECRETS, TELEGRAM_BOT_TOKEN=TOKEN)
+
+    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
 
 
 # ---------------------------------------------------------------- the heartbeat

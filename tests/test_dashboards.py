@@ -52,7 +52,7 @@ def test_what_an_alert_says_names_labels_that_its_expression_has() -> None:
 def test_every_metric_a_trader_must_not_miss_is_alerted_on_or_drawn() -> None:
     used = " ".join(one.expr for one in (*ALERTS, *PANELS))
     unused = {metric.name for metric in ALL if metric.series not in used}
-    assert unused == {"riskbot_ready", "riskbot_clock_lead_seconds"}
+    assert unused == {"riskbot_ready", "riskbot_clock_steps"}
 
 
 def test_the_alerts_are_yaml_as_prometheus_reads_it() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 from riskbot import plugins, settings
 from riskbot.cli import COMMANDS
+from riskbot.replay.incidents import labelled
 from riskbot.rules import Rule
 from riskbot.simulator import parse_scenario
 from tests.files import KINDS
@@ -73,6 +76,7 @@ HOW_TRIED = {
     "riskbot check": "test_the_mistakes_that_the_readme_shows_are_told_so, test_the_set_up_of_the_readme_works",
     "riskbot check --live": "test_cli_check_live.py",
     "riskbot notify": "test_cli_notify.py",
+    "riskbot drill": "test_cli_drill.py",
     "riskbot run": "test_program.py",
     "riskbot status": "test_cli_status.py",
     "sudo ln -s /opt/riskbot/.venv/bin/riskbot /usr/local/bin/": "the installed script runs through any link",
@@ -86,6 +90,14 @@ HOW_TRIED = {
     "riskbot silence": "test_cli_silence.py",
     "riskbot outbox": "test_cli_outbox.py",
     "riskbot outbox retry 613a": "test_cli_outbox.py",
+    "riskbot test": "test_the_cases_of_the_readme_come_as_it_shows",
+    "riskbot test --update": "test_the_cases_of_the_readme_come_as_it_shows",
+    "riskbot replay crash --rules bolder.toml --against current --lead-to 'mgnRatio <= 1'": "test_the_story_of_…",
+    "riskbot replay crash --sweep 'margin ratio.below.critical=2:4:0.5' --lead-to 'mgnRatio <= 1'": "the same",
+    "riskbot replay --fail-if 'missed > 0 or messages_per_day.phone > 20' --labels incidents.toml": (
+        "test_cli_replay.py"
+    ),
+    "riskbot replay --verify": "test_replay_journal.py",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot rules kinds change": "test_cli_rules.py",
     'riskbot rules new change --name "debt grows" >> rules.toml': "test_a_rule_is_appended_as_the_readme_says",
@@ -162,6 +174,43 @@ def test_the_fields_that_the_readme_shows_are_so(tmp_path: Path) -> None:
     block = next(block for block in blocks("console") if "fields liab" in block)
     shown = riskbot("fields", "liab", cwd=tmp_path, env=ENV).stdout
     assert [line.rstrip() for line in shown.splitlines()] == block.partition("fields liab\n")[2].splitlines()
+
+
+def test_the_cases_of_the_readme_come_as_it_shows(tmp_path: Path) -> None:
+    rules, more = [block for block in blocks("toml") if "[[cases]]" in block]
+    path = tmp_path / "rules.toml"
+    path.write_text(ACCOUNT.lstrip("\n") + rules)
+    env = {**os.environ, "COLUMNS": "120"}
+    for words in (["test"], ["test", "--update"]):
+        block = next(block for block in blocks("console") if block.startswith(f"$ riskbot {' '.join(words)}\n"))
+        told = riskbot(*words, cwd=tmp_path, env=env)
+        assert [line.rstrip() for line in told.stdout.splitlines()] == block.splitlines()[1:], told.stderr
+    path.write_text(f"{path.read_text()}\n{more}")
+    told = riskbot("test", "--quick", cwd=tmp_path, env=env)
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+
+
+def test_the_story_of_a_replay_is_as_the_readme_tells_it(tmp_path: Path) -> None:
+    example = (ROOT / "rules.example.toml").read_text()
+    edited = next(block for block in blocks("toml") if "emergency = 2.5" in block).splitlines()[-1]
+    bolder = re.sub(r"^below = .*emergency = 1.5.*$", edited, example, count=1, flags=re.MULTILINE)
+    assert bolder != example
+    (tmp_path / "rules.toml").write_text(example)
+    (tmp_path / "bolder.toml").write_text(bolder)
+    env = {**os.environ, "COLUMNS": "124"}
+    block = next(block for block in blocks("console") if block.startswith("$ riskbot replay crash --rules"))
+    told = riskbot(*shlex.split(block.splitlines()[0])[2:], cwd=tmp_path, env=env)
+    assert [line.rstrip() for line in told.stdout.splitlines()] == block.splitlines()[1:], told.stderr
+    swept = next(line for block in blocks("console") for line in block.splitlines() if "--sweep" in line)
+    told = riskbot(*shlex.split(swept)[2:], cwd=tmp_path, env=env)
+    assert (told.returncode, told.stdout.count("█" * 24)) == (0, 5), told.stderr
+
+
+def test_incidents_are_written_as_the_readme_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "incidents.toml"
+    path.write_text(next(block for block in blocks("text") if "[[incidents]]" in block))
+    (incident,) = labelled(path)
+    assert (incident.at - incident.since, incident.until, incident.rules) == (5400, incident.at, ("margin*",))
 
 
 def test_the_readme_lists_every_kind_key_and_command() -> None:

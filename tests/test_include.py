@@ -126,14 +126,14 @@ def test_an_included_file_holds_rules_and_receivers_only() -> None:
     write("rules.d/a.toml", f'include = ["x.toml"]\n{DEBT}{account}[store]\npath = "x"\n')
     write("rules.d/b.toml", '[[rule]]\nname = "x"\n[rules]\n[x]\n[[receivers]]\nurl = "x"\n')
 
-    belongs = "belongs in the main file; an included one holds rules and receivers only"
+    belongs = "belongs in the main file; an included one holds rules, cases and receivers only"
     assert mistakes() == [
         f"rules.d/a.toml:1: include: {belongs}",
         f"rules.d/a.toml:8: accounts: {belongs}",
         f"rules.d/a.toml:10: store: {belongs}",
         'rules.d/b.toml:1: unknown key "rule"; did you mean "rules"?',
         "rules.d/b.toml:3: rules: write [[rules]] and its keys below it",
-        'rules.d/b.toml:4: unknown key "x"; known are rules, receivers',
+        'rules.d/b.toml:4: unknown key "x"; known are rules, receivers, cases',
         "rules.d/b.toml:5: receivers: write [receivers.NAME] and its keys below it",
     ]
 

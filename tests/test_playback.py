@@ -14,7 +14,7 @@ import pytest
 from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, Alerts, Observation
 from riskbot.playback import Entry, Failure, Known, Player, Reply, at_once
-from riskbot.recording import Again, Checkpoint, Look, Shifted, decode
+from riskbot.recording import Adopted, Again, Checkpoint, Look, Shifted, decode
 from riskbot.replay import replies
 from riskbot.service.clock import Clock
 from riskbot.service.recorder import Recorder
@@ -232,6 +232,13 @@ def test_time_that_the_clock_was_set_ahead_by_has_not_passed() -> None:
         at_once(player.play(Look(sight(START + 101, calm(START + 101, "4").snapshot))))
         heard.append(len(said))
     assert heard == [1, 0]
+
+
+def test_which_rules_were_in_force_does_not_matter() -> None:
+    player, heard = told(RATIO)
+    at_once(player.play(Adopted(sight(START + 1), "a bundle")))
+    at_once(player.play(calm(START + 2, "1.2")))
+    assert len(heard) == 1
 
 
 def test_nothing_that_is_played_waits() -> None:

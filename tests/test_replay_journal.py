@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from riskbot import rulebook
 from riskbot.cli.replay import command
 from riskbot.delivery import Receiver
 from riskbot.health import Problems
+from riskbot.replay.journal import Journal as Recorded
 from riskbot.rulebook import Account
 from riskbot.service.clock import Clock
 from riskbot.service.journal import Journal
@@ -23,7 +25,7 @@ from riskbot.service.judge import Judge
 from riskbot.service.recorder import Recorder
 from riskbot.service.watch import Watch
 from riskbot.source import SourceError
-from riskbot.store import Kept
+from riskbot.store import Kept, StoreError, archive
 from riskbot.store.sqlite import SqliteStore
 from riskbot.store.surviving import SurvivingStore
 from tests.desk import BLIND, DEBT, RATIO, Hands, Market
@@ -192,6 +194,26 @@ def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
         assert shown.exit_code == 1
         assert "riskbot.db" in shown.stderr
         assert "Traceback" not in shown.output
+
+
+async def test_a_database_that_breaks_while_it_is_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, calls = archive.batches, list[int]()
+
+    def breaks(path: Path, segments: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise StoreError(f"{path} is damaged")
+        return read(path, segments)
+
+    monkeypatch.setattr(archive, "batches", breaks)
+    found = report(folder, "--skip-bad")
+    assert (found["looks"], found["left_out"]) == (140, 1)
+
+
+async def test_how_much_of_it_is_read_is_known(folder: Path) -> None:
+    source = Recorded(folder / "riskbot.db", "main", -inf, inf)
+    parts = [source.part for _ in source.entries(lambda _: None)]
+    assert (parts[0], parts[-1], source.part) == (0, 0.7, 1)
 
 
 # ---------------------------------------------------------------- --verify

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -393,6 +394,17 @@ def test_a_token_that_others_can_read_in_the_file_is_warned_of(make: Make) -> No
 
 def test_the_token_is_among_what_nobody_may_see(make: Make) -> None:
     assert TOKEN in secrets(make(f'{MAIN}{PHONE}{RATIO}{WEB}token = "{TOKEN}"\n'))
+
+
+@pytest.mark.parametrize("at", ['"08:00"', '"8:00"', "08:00:00"])
+def test_who_hears_of_a_start_and_of_each_day_may_be_named(make: Make, at: str) -> None:
+    chosen = f'[daily]\nat = {at}\nreceivers = ["phone"]\n[start]\nreceivers = ["siren", "phone"]\n'
+    config = make(f"{chosen}{MAIN}{PHONE}{SIREN}{RATIO}")
+    assert config.daily is not None
+    assert (config.daily.at, config.daily.timezone, config.daily.receivers) == (time(8), None, ("phone",))
+    assert config.start.receivers == ("siren", "phone")
+    plain = make(f"{MAIN}{PHONE}{RATIO}")
+    assert (plain.daily, plain.start.receivers) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from riskbot.health import Problem
 from riskbot.model import Reading, Severity
@@ -12,6 +13,7 @@ from riskbot.notify import Outcome, Verdict
 from riskbot.redact import Redactor
 from riskbot.rules import Rule
 from riskbot.source import Remedy, SourceError
+from riskbot.store import Room
 from tests.desk import BLIND, DEBT, RATIO, rule
 from tests.lookout import Lookout
 
@@ -157,12 +159,41 @@ async def test_riskbots_own_alerts_are_among_the_alerts() -> None:
     assert (await here.metrics())['riskbot_alert_severity{account="riskbot",ccy="a part",rule="health"}'] == 3
 
 
-async def test_a_clock_that_was_set_is_counted_and_its_lead_shown() -> None:
+async def test_a_clock_that_was_set_is_counted() -> None:
     here = await Lookout().open()
     here.hands.wall -= 100
+    assert (await here.metrics())["riskbot_clock_steps_total"] == 1
+
+
+async def test_what_riskbot_stands_on_is_shown_once_it_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = await Lookout().open()
     found = await here.metrics()
-    assert found["riskbot_clock_steps_total"] == 1
-    assert found["riskbot_clock_lead_seconds"] == pytest.approx(100, abs=1)
+    assert found["riskbot_lag_seconds"] == 0
+    assert not {"riskbot_database_bytes", "riskbot_disk_free_bytes"} & found.keys()
+    assert not [key for key in found if "clock_drift" in key]
+
+    async def room() -> Room:
+        return Room(12_000_000, 5_000_000_000, 10**11)
+
+    monkeypatch.setattr(here.store, "room", room)
+    here.service.bundle = replace(here.service.bundle, offsets={"https://okx.example": -1.5})
+    for _ in range(90):
+        here.hands.turn(1)
+        await here.service.host.look(here.hands.clock.now(), 0.1)
+    found = await here.metrics()
+    assert found["riskbot_lag_seconds"] == pytest.approx(0.1, abs=0.01)
+    assert (found["riskbot_database_bytes"], found["riskbot_disk_free_bytes"]) == (12_000_000, 5_000_000_000)
+    assert found['riskbot_clock_drift_seconds{server="https://okx.example"}'] == -1.5
+
+
+async def test_what_is_only_on_its_way_is_no_alert_yet() -> None:
+    here = await Lookout(rule("margin_ratio", below={"critical": 3}, **{"for": "1m"})).open()
+    here.market.ratio = "2.5"
+    await here.poll()
+    assert (await here.metrics())[f'riskbot_alert_severity{{{MAIN},ccy="",rule="margin_ratio"}}'] == 0
+    for _ in range(70):
+        await here.poll()
+    assert (await here.metrics())[f'riskbot_alert_severity{{{MAIN},ccy="",rule="margin_ratio"}}'] == 3
 
 
 # ---------------------------------------------------------------- how many

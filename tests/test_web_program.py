@@ -26,6 +26,16 @@ async def listens(program: Program, times: int = 1) -> str:
     return re.findall(f"{LISTENS}(.*)", program.log.read_text())[-1]  # type: ignore[no-any-return]
 
 
+async def gives(url: str, words: str) -> str:
+    """What it answers, as soon as these words are in it."""
+    text = ""
+    async with asyncio.timeout(40):
+        while words not in text:
+            await asyncio.sleep(0.3)
+            text = (await get(url))[1]
+    return text
+
+
 async def status(url: str, **headers: str) -> int:
     return (await get(url, headers=headers))[0]
 
@@ -38,10 +48,8 @@ async def test_health_metrics_and_page_of_the_running_program(tmp_path: Path) ->
         program.start()
         url = await listens(program)
         await mine.waits_for("CRITICAL · main · margin ratio 2.5")
-        async with asyncio.timeout(20):
-            while 'outcome="sent",receiver="phone"} 1.0' not in (await get(f"{url}metrics"))[1]:
-                await asyncio.sleep(0.3)
-        found = series((await get(f"{url}metrics"))[1])
+        await gives(f"{url}metrics", "\nriskbot_disk_free_bytes ")
+        found = series(await gives(f"{url}metrics", 'outcome="sent",receiver="phone"} 1.0'))
         assert found['riskbot_mgn_ratio{account="main"}'] == 2.5
         assert found['riskbot_alert_severity{account="main",ccy="",rule="margin ratio"}'] == 3
         assert found['riskbot_delivery_duration_seconds_count{receiver="phone"}'] >= 1
@@ -56,10 +64,8 @@ async def test_health_metrics_and_page_of_the_running_program(tmp_path: Path) ->
         assert "<polyline" in text
 
         await post(f"{market.url}/simulator/faults", "html=502")
-        async with asyncio.timeout(40):
-            while await status(f"{url}healthz") != 503:
-                await asyncio.sleep(0.3)
-        reasons = json.loads((await get(f"{url}healthz"))[1])["reasons"]
+        reasons = json.loads(await gives(f"{url}healthz", "main: not seen for"))["reasons"]
+        assert await status(f"{url}healthz") == 503
         assert any(reason.startswith("main: not seen for") for reason in reasons)
         found = series((await get(f"{url}metrics"))[1])
         assert 'riskbot_mgn_ratio{account="main"}' not in found

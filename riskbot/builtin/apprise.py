@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from riskbot.model import Severity
-from riskbot.notify import Outcome, Text, Verdict
+from riskbot.notify import Outcome, Text, Verdict, of_status
 from riskbot.redact import Redactor, secrets_of
 from riskbot.settings.model import LOOPBACK
 
@@ -224,17 +224,17 @@ def _instance(url: str, forced: dict[str, str]) -> NotifyBase | None:
     tokens = {"overflow": "split", **tokens, **off, **forced}
     service = Apprise.instantiate(tokens, asset=_asset(asked), suppress_exceptions=False)
     if service is not None and "api" in asked and _schema(url) == "tgram":
-        service.notify_url = f"{_api(tokens['qsd']['api'])}/bot"  # type: ignore[attr-defined] # Telegram's own
+        service.notify_url = f"{bot_api(tokens['qsd']['api'])}/bot"  # type: ignore[attr-defined] # Telegram's own
     return None if service is None else _tuned(service, asked)
 
 
-def _api(base: str) -> str:
-    """The address of a Bot API server of one's own. Raises BadUrl."""
+def bot_api(base: str) -> str:
+    """The address of a Bot API server of one's own, without its last slash. Raises BadUrl."""
     found = re.fullmatch(
         r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:\d{1,5})?(/[\w./~-]*)?", base, re.ASCII | re.IGNORECASE
     )
     if not found:
-        raise BadUrl("tgram://: api: write ?api=https://host, or http://127.0.0.1:8081")
+        raise BadUrl("tgram://: api: write https://host, or http://127.0.0.1:8081")
     if found[1].lower() == "http" and "." in found[2] and found[2] not in LOOPBACK:
         raise BadUrl("tgram://: api: the bot's token would travel in the clear: write https://")
     return base.rstrip("/")
@@ -340,8 +340,6 @@ _LONGEST_ANSWER = 500
 _ORDER = (Outcome.AMBIGUOUS, Outcome.RETRY, Outcome.PERMANENT, Outcome.BROKEN)
 """Of several failures the one whose message most wants to be sent again decides."""
 
-_AGAIN_STATUS = frozenset({408, 421, 425, 429})
-_BROKEN_STATUS = frozenset({401, 402, 403, 404, 405, 407, 410})
 _BROKEN_MAIL = frozenset({530, 534, 535, 538})
 _BROKEN_WORDS = re.compile(
     r"chat not found|bot was (?:blocked|kicked)|user is deactivated|upgraded to a supergroup"  # Telegram, HTTP 400
@@ -438,18 +436,11 @@ def _of_status(code: int, clue: _Clue) -> Verdict:
     return Verdict(outcome, f"{clue.warning} {clue.answer}" if new else clue.warning, seconds)
 
 
-_GATEWAY_STATUS = frozenset({502, 504, 520, 524, 598})
-"""A gateway has lost the answer; the service behind it may have taken the message."""
-
-
 def _outcome_of(code: int, said: str) -> Outcome:
     """Judge an HTTP status. A failure in spite of 2xx: refused in the answer's words, or not understood by Apprise."""
-    if code in _GATEWAY_STATUS:
-        return Outcome.AMBIGUOUS
-    if code in _AGAIN_STATUS or code >= 500:
-        return Outcome.RETRY
-    if code in _BROKEN_STATUS or 300 <= code < 400 or _BROKEN_WORDS.search(said):
+    outcome = of_status(code)
+    if (code < 300 or outcome is Outcome.PERMANENT) and _BROKEN_WORDS.search(said):
         return Outcome.BROKEN
-    if code >= 400:
-        return Outcome.PERMANENT
+    if code >= 300:
+        return outcome
     return Outcome.RETRY if code < 200 or _AGAIN_WORDS.search(said) else Outcome.AMBIGUOUS

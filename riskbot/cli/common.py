@@ -74,10 +74,20 @@ def load_all(
 
 
 def load_plugins(path: Path, env: Mapping[str, str] | None = None) -> Plugins:
-    """The plugins of a rules file, and of installed packages. Raises ConfigError."""
-    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+    """The plugins of a rules file, and of installed packages. Raises ConfigError.
 
-    return plugins.load(settings.find_plugins(path, env))
+    What is wrong with one is told in its own words; they may not hold what the file or the environment hides.
+    """
+    from msgspec.structs import replace  # noqa: PLC0415 - see cli/__init__.py
+
+    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+    from riskbot.redact import Redactor, secrets_in  # noqa: PLC0415 - see cli/__init__.py
+
+    found = plugins.load(settings.find_plugins(path, env))
+    if not found.troubles:
+        return found
+    redact = Redactor([*secrets_in(os.environ), *settings.referred(path, env)]).redact
+    return replace(found, troubles=tuple(replace(one, why=redact(one.why)) for one in found.troubles))
 
 
 def understand(
@@ -116,8 +126,10 @@ def known_kinds() -> dict[str, type[Rule]]:
 
 
 def secrets(config: Config) -> list[str]:
-    """All that must not be seen: of each account, of the receivers' URLs, and the token of [web]."""
-    from riskbot.redact import secrets_of  # noqa: PLC0415 - see cli/__init__.py
+    """All that must not be seen: of accounts, rules, receivers' URLs, [web], [heartbeat] and the environment."""
+    from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
+
+    from riskbot.redact import secrets_in, secrets_of  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.model import texts  # noqa: PLC0415 - see cli/__init__.py
 
     keys = [
@@ -126,6 +138,7 @@ def secrets(config: Config) -> list[str]:
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
     options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
+    declared = [value.get_secret_value() for rule in config.rules for _, value in rule if isinstance(value, SecretStr)]
     token = [config.web.token.get_secret_value()] if config.web and config.web.token else []
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
     if config.heartbeat:
@@ -133,6 +146,8 @@ def secrets(config: Config) -> list[str]:
     return [
         *keys,
         *token,
+        *declared,
+        *secrets_in(os.environ),
         *filter(_looks_secret, options),
         *urls,
         *(part for url in urls for part in secrets_of(url) if _looks_secret(part)),
@@ -166,20 +181,6 @@ def table(*columns: str) -> Any:
     for column in columns:
         found.add_column(column)
     return found
-
-
-@contextmanager
-def progress(name: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A bar on the terminal that shows how far it is; what it gives is told of each step. Nothing where none is."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - see `console`
-    from rich.progress import Progress  # noqa: PLC0415 - see `console`
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda step: bar.advance(task, step)
 
 
 STYLES = {"info": "cyan", "warning": "yellow", "critical": "red", "emergency": "bold white on red", "ok": "green"}

@@ -57,8 +57,9 @@ def command(path: Path | None, scenario: str) -> None:
 
 def _example() -> Path:
     """The example that lies beside the program, or here."""
-    places = [Path(RULES), Path(__file__).parents[2] / RULES]
-    return next((place for place in places if place.exists()), places[0])
+    from riskbot.setup.draft import EXAMPLE  # noqa: PLC0415 - see cli/__init__.py
+
+    return Path(RULES) if Path(RULES).exists() else EXAMPLE
 
 
 @dataclass

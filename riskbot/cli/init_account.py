@@ -82,11 +82,16 @@ def _name(talk: Interview) -> str:
     """The account that is meant: by its flag, or the one that there is."""
     known = talk.before.accounts()
     name = talk.options.account or (known[0] if known else "main")
-    try:
-        AccountSettings.model_validate({"name": name})
-    except ValidationError as error:
-        fail(f"--account: {explain(error.errors(include_url=False)[0], AccountSettings)}", 2)
+    _check({"name": name})
     return name
+
+
+def _check(keys: dict[str, str]) -> None:
+    """Nothing is sent anywhere on the word of a key that the rules file could not have."""
+    try:
+        AccountSettings.model_validate({"name": "main", **keys})
+    except ValidationError as error:
+        fail(explain(error.errors(include_url=False)[0], AccountSettings), 2)
 
 
 def _before(talk: Interview, entry: Mapping[str, Any], name: str, key: str) -> str:
@@ -109,12 +114,14 @@ async def _try(
 
 def _sites(talk: Interview, entry: Mapping[str, Any]) -> dict[str, str]:
     """Where to ask: by the flags; else where it was before, then everywhere."""
-    if talk.options.base_url:
-        return {"": talk.options.base_url.rstrip("/")}
+    base_url = talk.options.base_url
+    if not base_url and talk.options.region == "auto":
+        base_url = talk.before.value(entry.get("base_url"))
+    if base_url:
+        _check({"base_url": base_url})
+        return {"": base_url.rstrip("/")}
     if talk.options.region != "auto":
         return {talk.options.region: HOSTS[talk.options.region]}
-    if base_url := talk.before.value(entry.get("base_url")):
-        return {"": base_url.rstrip("/")}
     region = talk.before.value(entry.get("region"))
     return {name: HOSTS[name] for name in sorted(HOSTS, key=lambda name: name != region)}
 

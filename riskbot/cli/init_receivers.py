@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import click
 
-from riskbot.builtin.apprise import BadUrl
+from riskbot.builtin.apprise import BadUrl, bot_api
 from riskbot.cli import stored, wiring
 from riskbot.cli.common import fail
 from riskbot.cli.interview import Interview
@@ -99,13 +99,13 @@ def _given(talk: Interview) -> Iterable[tuple[str, str]]:
 
 def _telegram(talk: Interview) -> str:
     """A bot, and the chat that pairs with it."""
-    options = talk.options
+    options, api = talk.options, _api(talk)
     if not (talk.ask.silent or options.telegram_token_file):
         click.echo(HOW_TELEGRAM)
     token = read(options.telegram_token_file) if options.telegram_token_file else os.environ.get(TOKEN, "")
     while True:
         asked = token or talk.ask.secret("Bot token", f"--telegram-token-file FILE, or {TOKEN}")
-        bot = Bot(asked, options.telegram_api)
+        bot = Bot(asked, api)
         try:
             name = talk.run(bot.name())
             show([thing("bot", f"@{name}", OK, "Telegram knows it")])
@@ -116,6 +116,14 @@ def _telegram(talk: Interview) -> str:
             if talk.ask.silent:
                 fail("Nothing was written.", 1)
             token = ""
+
+
+def _api(talk: Interview) -> str:
+    """Where the token may be sent to."""
+    try:
+        return bot_api(talk.options.telegram_api)
+    except BadUrl as error:
+        fail(f"--telegram-api: {str(error).partition('api: ')[2]}", 2)
 
 
 def _paired(talk: Interview, bot: Bot, name: str) -> str:
@@ -179,7 +187,8 @@ def _tried(talk: Interview, name: str, url: str) -> bool:
     """Send a test message and have a person say whether it arrived. False: it is not to be used."""
 
     async def send() -> trial.Trial:
-        return await trial.send(name, await wiring.notifier(name, url, talk.found), stored.now())
+        notifier = await wiring.notifier(name, url, talk.found)
+        return await trial.send(name, notifier, trial.message(name, stored.now()))
 
     async def check() -> None:
         await (await wiring.notifier(name, url, talk.found)).close()

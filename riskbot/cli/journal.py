@@ -14,7 +14,8 @@ import click
 from click.core import ParameterSource
 
 from riskbot.cli import stored
-from riskbot.cli.common import config_option, console, echo_json, fail, json_option, progress, table
+from riskbot.cli.common import config_option, console, echo_json, fail, json_option, table
+from riskbot.cli.progress import steps
 
 if TYPE_CHECKING:
     from riskbot.replay.importing import Brought
@@ -181,7 +182,7 @@ def _export(
     bad = _Bad(skip_bad=skip_bad)
     with _troubles_told():
         name, chosen = _chosen(path, account, -inf if start is None else start, inf if end is None else end)
-        with _opened(output) as file, progress(name, sum(segment.looks for segment in chosen)) as advance:
+        with _opened(output) as file, steps(name, sum(segment.looks for segment in chosen)) as advance:
             lines = _exact(path, name, chosen) if exact else _plain(path, chosen, start, end, bad)
             for line, step in lines:
                 file.write(line)
@@ -271,7 +272,7 @@ def _import(file: Path, account: str | None, db: Path | None, *, skip_bad: bool,
         advance(part - done)
         done = part
 
-    with _troubles_told(), progress(file.name, 1.0) as advance:
+    with _troubles_told(), steps(file.name, 1.0) as advance:
         owner = importing.owner_of(file)
         if owner is None and account is None:
             raise click.UsageError("give --account: a file of replies does not say whose it is")

@@ -132,7 +132,6 @@ def _rejudged(account: str, rules: Iterable[Rule], alerts: Alerts) -> list[dict[
 def _messages(account: str, rules: list[Rule], step: Step, config: Config) -> tuple[Message, ...]:
     """What would be told at once: of what is closed, and to whom has not heard of what is open."""
     from riskbot import delivery  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.cli.wiring import receiver  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.history import History  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.model import View  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.rules import tell  # noqa: PLC0415 - see cli/__init__.py
@@ -141,7 +140,7 @@ def _messages(account: str, rules: list[Rule], step: Step, config: Config) -> tu
     now, by_name = stored.now(), {rule.name: rule for rule in rules}
     view = View(account, now, Snapshot({"details": []}), History(), alerts=step.alerts)
     events = [*step.events, *delivery.ongoing(account, step.alerts, now)]
-    receivers = [receiver(name, settings) for name, settings in config.receivers.items()]
+    receivers = [settings.receiver(name) for name, settings in config.receivers.items()]
     return delivery.plan(
         step.alerts, events, by_name, receivers, lambda event: tell(by_name.get(event.rule), view, event)
     ).messages

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from pathlib import Path
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from riskbot.cli import replayed, stored, verifying
 from riskbot.cli.common import config_option, fail, load_all, mistakes_told
+from riskbot.cli.progress import progress
 
 if TYPE_CHECKING:
     from riskbot.playback import Entry
@@ -184,10 +184,9 @@ class _Making(Struct, frozen=True):
 
     def run(self, config: Config, rules: Sequence[Rule], told: Callable[[Message], None] | None = None) -> Run:
         """One set of rules, to be played."""
-        from riskbot.cli.wiring import receiver  # noqa: PLC0415 - see cli/__init__.py
         from riskbot.replay.run import Run  # noqa: PLC0415 - see cli/__init__.py
 
-        receivers = [receiver(name, settings) for name, settings in config.receivers.items()]
+        receivers = [settings.receiver(name) for name, settings in config.receivers.items()]
         return Run(self.account, rules, receivers, self.poll_every, self.since, told, knows=self.knows)
 
 
@@ -271,16 +270,9 @@ class _Bad:
 
 
 def _shown(entries: Iterable[Entry], source: Recording) -> Iterator[Entry]:
-    """The same, with a bar on the terminal that shows how far it is."""
-    if not sys.stderr.isatty():
-        yield from entries
-        return
-    from rich.console import Console  # noqa: PLC0415 - see cli/__init__.py
-    from rich.progress import Progress  # noqa: PLC0415 - see cli/__init__.py
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(source.name, total=1.0)
+    """The same, with a bar that shows how far it is."""
+    with progress(source.name) as tell:
         for i, entry in enumerate(entries):
             if not i % 256:
-                bar.update(task, completed=source.part)
+                tell(source.part)
             yield entry

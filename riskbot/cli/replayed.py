@@ -39,7 +39,7 @@ class _Page:
             if isinstance(block, str):
                 self.say(block)
             else:
-                self.grid(*block)
+                self.grid(*_filled(*block))
 
     def say(self, line: str) -> None:
         """A line; a line break before it sets it apart."""
@@ -63,6 +63,12 @@ class _Page:
         self._out.print(found)
 
 
+def _filled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Without columns in which nothing stands."""
+    kept = [i for i in range(len(head)) if any(row[i] != NOTHING for row in rows)]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 def _escaped(cell: str) -> str:
     return stored.plain(cell).replace("|", "\\|")
 
@@ -77,7 +83,9 @@ Block = str | tuple[Sequence[str], Sequence[Sequence[str]]]
 def blocks(found: dict[str, Any]) -> Iterator[Block]:
     """All that is shown, in order."""
     yield headline(found)
-    yield head(found), [_cells(rule) for rule in found["rules"]]
+    if told := [_cells(rule) for rule in found["rules"] if rule["episodes"]]:
+        yield head(found), told
+    yield from silent(found)
     yield from remarks(found)
     yield from misses(found)
     yield from incidents(found)
@@ -106,14 +114,29 @@ def _cells(rule: dict[str, Any]) -> tuple[str, ...]:
     more = (str(rule["false_alarms"] or NOTHING),) if "false_alarms" in rule else ()
     return (
         rule["rule"],
-        f"{rule['episodes']}{' (open)' if rule['open'] else ''}" if rule["episodes"] else NOTHING,
-        rule["worst"].upper() if rule["episodes"] else NOTHING,
+        f"{rule['episodes']}{' (open)' if rule['open'] else ''}",
+        rule["worst"].upper(),
         _times(rule["tiers"]),
         _counts(rule["messages"]),
         str(rule["flaps"] or NOTHING),
-        _percent(rule["blind"]) if rule["data"] else "no data",
+        _percent(rule["blind"]),
         *more,
     )
+
+
+def silent(found: dict[str, Any]) -> Iterator[str]:
+    """The rules that told of nothing, and those that never had a number."""
+    quiet = [rule for rule in found["rules"] if not rule["episodes"]]
+    for what, rules in (
+        ("silent", [_named(rule) for rule in quiet if rule["data"]]),
+        ("never had data", [rule["rule"] for rule in quiet if not rule["data"]]),
+    ):
+        if rules:
+            yield f"{what}: {', '.join(rules)}"
+
+
+def _named(rule: dict[str, Any]) -> str:
+    return f"{rule['rule']} (blind {_percent(rule['blind'])})" if rule["blind"] else str(rule["rule"])
 
 
 def _times(tiers: dict[str, float]) -> str:
@@ -152,16 +175,25 @@ def _clock(at: float, found: dict[str, Any]) -> str:
     return f"{then:%H:%M:%S}" if same else f"{then:%d %b %H:%M:%S}"
 
 
+SENDS = "counted as if every receiver took every message; milder ones of one moment come together"
+
+
+def _per_day(sent: dict[str, Any], found: dict[str, Any]) -> str:
+    """`312, 44.6 a day, most on 2026-01-05: 120`."""
+    if len(sent["days"]) < 2:
+        return f"{sent['total']:,}"
+    day, most = max(sent["days"].items(), key=lambda item: item[1])
+    days = max(1.0, (found["to"] - found["from"]) / 86400)
+    return f"{sent['total']:,}, {sent['total'] / days:.3g} a day, most on {day}: {most:,}"
+
+
 def remarks(found: dict[str, Any]) -> Iterator[str]:
     """What stands below the table."""
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
     for name, sent in found["messages"].items():
-        day, most = max(sent["days"].items(), key=lambda item: item[1])
-        days = max(1.0, (found["to"] - found["from"]) / 86400)
-        yield f"messages to {name}: {sent['total']:,}, {sent['total'] / days:.3g} a day, most on {day}: {most:,}"
-    if not found["messages"]:
-        yield "messages: none"
+        yield f"messages to {name}: {_per_day(sent, found)}"
+    yield SENDS if found["messages"] else "messages: none"
     if found["blind"]:
         yield f"nothing could be seen in {_percent(found['blind'])} of the time"
     if found["holes"]:
@@ -173,30 +205,35 @@ def remarks(found: dict[str, Any]) -> Iterator[str]:
 # ---------------------------------------------------------------- incidents, another file, a sweep
 
 
+TIERS = ("info", "warning", "critical", "emergency")
+
+
 def incidents(found: dict[str, Any]) -> Iterator[Block]:
-    """Who told of each, how long before; beside it, with the other rules."""
+    """Who told of each, and how long before; below it, where it differs, with the other rules."""
     for i, incident in enumerate(found.get("incidents", ())):
-        others = found.get("against", {}).get("incidents")
         how = "MISSED" if incident["missed"] else "told before"
         yield f"\n{incident['name']}, {_clock(incident['at'], found)}: {how}"
-        before = others[i]["leads"] if others else {}
-        rows = [
-            (rule, _lead(incident["leads"].get(rule, {})), *((_lead(before.get(rule, {})),) if others else ()))
-            for rule in sorted({*incident["leads"], *before})
-        ]
+        others = found["against"]["incidents"][i]["leads"] if "against" in found else {}
+        rows = list[Sequence[str]]()
+        for rule in sorted({*incident["leads"], *others}):
+            mine, other = incident["leads"].get(rule, {}), others.get(rule, {})
+            rows.append((rule, *_leads(mine)))
+            if "against" in found and mine != other:
+                rows.append((f"  with {found['against']['rules']}", *_leads(other)))
         if rows:
-            yield ("by", "how long before", *((f"with {found['against']['rules']}",) if others else ())), rows
+            yield ("how long before", *TIERS), rows
     if "incidents" in found and not found["incidents"]:
         yield "\nno incident: it never came to that"
 
 
-def _lead(lead: dict[str, float]) -> str:
-    """`info 15 min, critical 4 min`; a tier that was told together with a worse one is not mentioned."""
+def _leads(lead: dict[str, float]) -> Iterator[str]:
+    """Of each tier; one that was told together with a worse one is not mentioned."""
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    worst_first = list(lead.items())[::-1]
-    told = {seconds: tier for tier, seconds in worst_first[::-1]}
-    return ", ".join(f"{tier} {span(seconds)}" for seconds, tier in told.items()) or NOTHING
+    for i, tier in enumerate(TIERS):
+        at = lead.get(tier)
+        told = at is not None and at not in (lead.get(worse) for worse in TIERS[i + 1 :])
+        yield span(at) if told and at is not None else NOTHING
 
 
 def against(found: dict[str, Any]) -> Iterator[Block]:
@@ -251,7 +288,7 @@ def _tried(row: dict[str, Any], most: int) -> tuple[str, ...]:
 def _led(row: dict[str, Any]) -> tuple[str, ...]:
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    lead = span(row["lead"]) if row["lead"] else NOTHING
+    lead = NOTHING if row["lead"] is None else span(row["lead"])
     return lead, str(row["missed"] or NOTHING), str(row["false_alarms"] or NOTHING)
 
 

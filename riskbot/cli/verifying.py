@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskbot.cli import stored
-from riskbot.cli.common import console, echo_json, fail, load_plugins, mistakes_told, progress
+from riskbot.cli.common import console, echo_json, fail, load_plugins, mistakes_told
+from riskbot.cli.progress import steps
 
 if TYPE_CHECKING:
     from riskbot.verify import Difference, Verdict
@@ -28,7 +29,7 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
     verdicts: dict[str, Verdict] = {}
     try:
         found = archive.segments(db, account or "")
-        with progress(db.name, sum(segment.looks for segment in found)) as advance:
+        with steps(db.name, sum(segment.looks for segment in found)) as advance:
             for name in dict.fromkeys(segment.account for segment in found):
                 verdicts[name] = verify_stored(db, name, kinds, advance)
     except (StoreError, BadRecording, ValueError) as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from riskbot.builtin.apprise import AppriseNotifier, BadUrl
 from riskbot.builtin.okx import HOSTS, Credentials, Exchange, OkxSource
-from riskbot.delivery import Receiver
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.service import Bundle, strangers
@@ -24,13 +23,15 @@ from riskbot.store.surviving import SurvivingStore
 NO_PLUGINS = Plugins()
 
 
-def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> Bundle:
+def bundle(
+    config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS, redact: Callable[[str], str] = str
+) -> Bundle:
     """All that the service needs of a rules file; its sources share one session."""
     settings = config.receivers
     return Bundle(
         config.accounts,
         config.rules,
-        tuple(receiver(name, settings[name]) for name in settings),
+        tuple(settings[name].receiver(name) for name in settings),
         {name: settings[name].url for name in settings},
         partial(source, exchange=exchange, found=found),
         lambda name: asyncio.create_task(
@@ -43,6 +44,7 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
         _told(config.start.receivers, settings),
         daily(config.daily, settings),
         config.web,
+        redact,
     )
 
 
@@ -68,11 +70,6 @@ def source(account: AccountSettings, exchange: Exchange, found: Plugins) -> Sour
     credentials = Credentials(account.api_key, account.api_secret, account.passphrase)
     base_url = account.base_url or HOSTS[account.region]
     return OkxSource(exchange, base_url, credentials, demo=account.demo, ccys=account.ccy)
-
-
-def receiver(name: str, settings: ReceiverSettings) -> Receiver:
-    """Whom to tell, from which severity on, and who else if that fails."""
-    return Receiver(name, settings.severity, settings.fallback, settings.fallback_after, settings.per_minute)
 
 
 async def notifier(name: str, url: str, found: Plugins) -> Notifier:

@@ -72,14 +72,15 @@ class Trial(Struct):
         return found
 
     def _tried(self, tally: Tally, sweep: Sweep) -> dict[str, Any]:
-        """Of the rule alone. lead: the shortest of all incidents, of the tier that is tried; 0 if it was not told."""
+        """Of the rule alone. lead: the shortest of all incidents, of the tier that is tried; None if one lacked it."""
         name, incidents = sweep.rule.name, self._all_incidents()
         rule = next(rule for rule in _judged(tally, incidents)["rules"] if rule["rule"] == name)
         found = {key: rule[key] for key in ("episodes", "worst", "tiers", "flaps")}
         found["messages"] = sum(rule["messages"].values())
         if incidents is not None:
             told = [leads(incident, _of(tally.episodes, name)).get(name, {}) for incident in incidents]
-            found["lead"] = min((lead.get(sweep.tier, 0.0) for lead in told), default=None)
+            in_time = [lead[sweep.tier] for lead in told if sweep.tier in lead]
+            found["lead"] = min(in_time) if in_time and len(in_time) == len(told) else None
             found["missed"] = sum(not lead for lead in told)
             found["false_alarms"] = rule["false_alarms"]
         return found

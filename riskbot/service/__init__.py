@@ -5,6 +5,7 @@ Pacer ──▶ Watch.poll: fetch ▸ ask the rules ▸ judge ▸ plan ▸ commi
 Courier: take ▸ send ▸ done | later | dead               ◀┘               (one per receiver)
 SelfWatch: what fails in riskbot itself ▸ judge ▸ plan ▸ commit           (every second)
 Journal: the past of watched fields ▸ store; heals the store              (every ten seconds)
+Crier: a start that is news, and each day how all is ▸ outbox             (every second)
 Heartbeat: while all of this works ▸ ping an outside service              (every minute)
 Reloader: a changed rules file ▸ a new Bundle ▸ Service.apply             (every two seconds)
 Herald: whether all moves, and the worst that is open ▸ systemd           (every second)
@@ -29,7 +30,7 @@ from riskbot.rules import Measured, Rule
 from riskbot.service.almanac import Almanac
 from riskbot.service.bundle import Account, Bundle
 from riskbot.service.clock import Clock
-from riskbot.service.courier import Courier
+from riskbot.service.courier import Courier, Pick, by_chance
 from riskbot.service.heartbeat import Heartbeat
 from riskbot.service.host import Host
 from riskbot.service.hush import Hush
@@ -65,7 +66,9 @@ class Service:
         store: SurvivingStore,
         clock: Clock | None = None,
         late: Callable[[float], None] = lambda _: None,
+        pick: Pick = by_chance,
     ) -> None:
+        """late: told by how much each poll is. pick: see `Courier`."""
         self.clock = clock or Clock()
         self.problems = Problems()
         self.bundle = bundle
@@ -74,13 +77,13 @@ class Service:
         """When any of the accounts was seen last before the start; 0: none was."""
         self.couriers: dict[str, Courier] = {}
         self.watches: dict[str, Watch] = {}
-        self._store, self._late = store, late
+        self._store, self._late, self._pick = store, late, pick
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._left: dict[str, str] = {}
         self._hash = ""
         self._hush = Hush(store)
         self._minder = Minder(self.clock, self.problems)
-        self._minder.use(bundle.plugins)
+        self._minder.use(bundle.plugins, bundle.redact)
         self._self_judge = self._judge(SELF, [_health(bundle)])
         self._self_watch = SelfWatch(
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._look
@@ -125,7 +128,7 @@ class Service:
         """
         ready = await self._made_notifiers(bundle)
         old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
-        self._minder.use(bundle.plugins)
+        self._minder.use(bundle.plugins, bundle.redact)
         await self._journal.write()
         await self._keep()
         await self._hire(bundle.receivers)
@@ -224,7 +227,7 @@ class Service:
                 courier.settings = receiver
                 continue
             making = self.bundle.notifier(receiver.name)
-            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger)
+            courier = Courier(receiver, making, self._store, self.clock, self.problems, self._danger, self._pick)
             courier.address = addresses.get(receiver.name)
             self.couriers[receiver.name] = courier
             self._start(courier, courier.run())

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from operator import attrgetter
 from typing import TypeVar
 
 from msgspec import Struct, field
 
 from riskbot.model import Reading
-from riskbot.rules import Ladder, Measured, Rule
+from riskbot.rules import Measured, Rule
 
 T = TypeVar("T")
-FAR = Decimal("Infinity")
+_VALUE = attrgetter("value")
 
 
 class Approach(Struct, frozen=True):
@@ -92,19 +93,14 @@ def _only(known: Mapping[str, Mapping[str, T]], watched: Mapping[str, AbstractSe
 
 
 def nearest(rule: Rule, readings: list[Reading], now: float) -> Approach | None:
-    """The reading that is nearest to the rule's mildest tier; None: none is on the way there."""
-    measure = _distance(rule._ladder)  # noqa: SLF001 - compiled at load, for us
-    near = min(readings, key=lambda reading: measure(reading.value))
-    distance = measure(near.value)
-    return Approach(near.value, distance, near.ccy, near.note, now) if distance < FAR else None
-
-
-def _distance(ladder: Ladder) -> Callable[[Decimal], Decimal]:
-    """How far a value is from the mildest tier, as a share of that. A value of another sign is on no way there."""
+    """The reading that is nearest to the rule's mildest tier, or furthest beyond; None: none is on the way there."""
+    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
     enter = ladder.rungs[0].enter
-    sign = 1 if ladder.met(enter + 1, enter) else -1
-
-    def distance(value: Decimal) -> Decimal:
-        return sign * (enter - value) / abs(enter) if enter * value > 0 else FAR
-
-    return distance
+    above = ladder.met(enter + 1, enter)
+    near = (max if above else min)(readings, key=_VALUE)
+    if not enter:
+        return None
+    distance = (enter - near.value if above else near.value - enter) / abs(enter)
+    if distance > 0 and enter * near.value <= 0:
+        return None  # nothing, or of another sign
+    return Approach(near.value, distance, near.ccy, near.note, now)

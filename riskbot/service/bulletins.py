@@ -52,11 +52,8 @@ class Watched(Struct, frozen=True):
 def latest(daily: Daily, now: float) -> tuple[date, float]:
     """The day whose message was due last, and when that was: seconds since 1970."""
     today = datetime.fromtimestamp(now, daily.zone).date()
-    for day in (today, today - DAY):
-        due = datetime.combine(day, daily.at, daily.zone).timestamp()
-        if due <= now:
-            break
-    return day, due
+    days = [(day, datetime.combine(day, daily.at, daily.zone).timestamp()) for day in (today, today - DAY)]
+    return days[0] if days[0][1] <= now else days[1]
 
 
 def message(kind: str, number: int, receiver: str, words: tuple[str, Sequence[str]], now: float) -> Message:
@@ -133,8 +130,10 @@ def _past(events: Iterable[Event]) -> str:
 
 
 def _nearest(watched: Watched, day: Day) -> Iterator[str]:
-    """The rules that came nearest to their mildest tier."""
-    by_name = {(account, rule.name): rule for account, rules in watched.rules.items() for rule in rules}
+    """The rules that came nearest to their mildest tier. What is open is told already."""
+    named = {(event.account, event.rule) for event, _ in watched.open}
+    every = ((account, rule) for account, rules in watched.rules.items() for rule in rules)
+    by_name = {(account, rule.name): rule for account, rule in every if (account, rule.name) not in named}
     found = [
         (near, account, by_name[account, name])
         for account, rules in day.nearest.items()

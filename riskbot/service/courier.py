@@ -88,10 +88,19 @@ def _pause(verdict: Verdict, now: float) -> _Pause | None:
     return None
 
 
-def _backoff(tries: int, *, urgent: bool) -> float:
+Pick = Callable[[float, float], float]
+"""Gives something between the two."""
+
+
+def by_chance(least: float, most: float) -> float:
+    """As likely here as there."""
+    return random.uniform(least, most)
+
+
+def _backoff(tries: int, pick: Pick, *, urgent: bool) -> float:
     """Seconds until the next try: any up to a bound that doubles, so that not all come back together."""
     bound = min(RETRY_FROM * 2 ** min(tries, 10), RETRY_TO_URGENT if urgent else RETRY_TO)
-    return max(RETRY_LEAST, random.uniform(0.0, bound))
+    return max(RETRY_LEAST, pick(0.0, bound))
 
 
 def _rank(word: str) -> int:
@@ -112,7 +121,7 @@ def together(texts: Sequence[Text], account: str) -> Text:
 class Courier:
     """Carries the messages of one receiver, in order, until they are told or can never be.
 
-    danger: is anything critical open, of any account?
+    danger: is anything critical open, of any account? pick: of the waits that are allowed until the next try.
     """
 
     def __init__(
@@ -123,6 +132,7 @@ class Courier:
         clock: Clock,
         problems: Problems,
         danger: Callable[[], bool] = lambda: False,
+        pick: Pick = by_chance,
     ) -> None:
         self.receiver = receiver.name
         self.address: object = None
@@ -139,6 +149,7 @@ class Courier:
         self._settings, self._making = receiver, notifier
         self._store, self._clock, self._problems, self._danger = store, clock, problems, danger
         self._wake = asyncio.Event()
+        self._pick = pick
         self._retired = False
         self._budget = Budget(receiver.per_minute)
         self._paused: _Pause | None = None
@@ -298,7 +309,7 @@ class Courier:
     async def _later(self, messages: Sequence[Message], verdict: Verdict, began: float) -> None:
         now = self._clock.now()
         urgent = self._danger() or any(message.urgency >= Severity.CRITICAL for message in messages)
-        due = now + _backoff(max(message.tries for message in messages), urgent=urgent)
+        due = now + _backoff(max(message.tries for message in messages), self._pick, urgent=urgent)
         if pause := _pause(verdict, now):
             self._paused, due = pause, pause.end(urgent=True)
         maybe = verdict.outcome is Outcome.AMBIGUOUS

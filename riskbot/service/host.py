@@ -117,6 +117,8 @@ class Host:
         self._watches, self._store, self._problems = watches, store, problems
         self._offsets, self._max_mb = offsets, max_mb
         self.lag = Lag()
+        self.room: Room | None = None
+        """As last measured; None: not yet, or the store has no disk."""
         self._told: dict[str, Severity] = {}
         self._counted: dict[Watch, tuple[int, int]] = {}
         self._count_due = self._room_due = 0.0
@@ -142,9 +144,10 @@ class Host:
         self._counted = {watch: (watch.missed, watch.polls) for watch in self._watches.values()}
 
     async def _measure(self, now: float) -> None:
-        if (room := await self._store.room()) is not None:
-            self._note(DISK, short(room, self._before(DISK)), now)
-            self._note(DATABASE, large(room.used, self._max_mb(), self._before(DATABASE)), now)
+        self.room = await self._store.room()
+        if self.room is not None:
+            self._note(DISK, short(self.room, self._before(DISK)), now)
+            self._note(DATABASE, large(self.room.used, self._max_mb(), self._before(DATABASE)), now)
 
     def _before(self, part: str) -> Severity:
         return self._told.get(part, Severity.OK)

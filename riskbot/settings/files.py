@@ -1,6 +1,7 @@
 """A rules file and those that it includes: read as one document, each part of which is known by its file and line.
 
-`include = ["rules.d/*.toml"]` stands in the main file only. An included file holds rules and receivers, nothing else.
+`include = ["rules.d/*.toml"]` stands in the main file only. An included file holds rules, their cases and receivers,
+nothing else.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from riskbot.settings.mistakes import HEADERS, SYNTAX, located, unknown_key
 from riskbot.settings.model import ConfigError, File, Loc, Problem, named
 from riskbot.settings.secrets import Secrets, home, reason
 
-SHARED = {"rules": list, "receivers": dict}
+LISTS = ("rules", "cases")
+SHARED = {"rules": list, "receivers": dict, "cases": list}
 """What an included file may hold."""
 
-_KEYS = ("accounts", "receivers")
-"""Where the secrets stand that only who asks or tells has need of."""
+_KEYS, _UNUSED = ("accounts", "receivers"), ("heartbeat", "web")
+"""Where the secrets stand that only who asks or tells has need of; the second are sections that nobody else needs."""
 
 
 class Source:
@@ -38,10 +40,11 @@ class Source:
     def filled(self, env: Mapping[str, str], *, keyless: bool = False) -> dict[str, Any]:
         """Its document with all secrets; a relative path of one starts at this file.
 
-        keyless: those of accounts and receivers may be absent.
+        keyless: those of accounts and receivers may be absent; sections that are not needed then are left out.
         """
         secrets = Secrets(self.path.parent, env)
-        document: dict[str, Any] = secrets.fill(self.document)
+        used = {key: value for key, value in self.document.items() if not (keyless and key in _UNUSED)}
+        document: dict[str, Any] = secrets.fill(used)
         self.found += [p for p in secrets.problems if not (keyless and p.loc[0] in _KEYS)]
         return document
 
@@ -67,8 +70,10 @@ class Sources:
                 self.doubts.append(Loc(("include", i), "include: no file matches this, so nothing is included"))
             for file in files:
                 self._add(file)
-        rules = ((source, _part(source.document, "rules")) for source in self.all)
-        self._rules = [(source, i) for source, entries in rules for i in range(len(entries))]
+        self._owners = {
+            section: [(source, i) for source in self.all for i in range(len(_part(source.document, section)))]
+            for section in LISTS
+        }
 
     def _add(self, path: Path) -> None:
         if any(source.path == path for source in self.all):
@@ -98,9 +103,9 @@ class Sources:
     def place(self, loc: tuple[str | int, ...]) -> tuple[Source, tuple[str | int, ...]]:
         """The file in which a place of the one document stands, and where."""
         match loc:
-            case ("rules", int(i), *rest) if i < len(self._rules):
-                source, own = self._rules[i]
-                return source, ("rules", own, *rest)
+            case (("rules" | "cases") as section, int(i), *rest) if i < len(self._owners[section]):
+                source, own = self._owners[section][i]
+                return source, (section, own, *rest)
             case ("receivers", name, *_):
                 return next((s for s in self.all if name in named(s.document, "receivers")), self.main), loc
         return self.main, loc
@@ -130,13 +135,13 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def _joined(documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first one, with the rules and receivers of the others. Of a name that is there twice the first counts."""
+    """The first one, with what the others hold. Of a receiver's name that is there twice the first counts."""
     main = documents[0]
-    rules = [entry for document in documents for entry in _part(document, "rules")]
+    lists = {section: [entry for document in documents for entry in _part(document, section)] for section in LISTS}
     receivers: dict[str, Any] = {}
     for document in documents:
         receivers |= {name: item for name, item in named(document, "receivers").items() if name not in receivers}
-    shared = {"rules": rules, "receivers": receivers}
+    shared = {**lists, "receivers": receivers}
     right = {key: value for key, value in shared.items() if value and isinstance(main.get(key, value), SHARED[key])}
     return {**main, **right}
 
@@ -153,7 +158,7 @@ def _misplaced(document: dict[str, Any]) -> Iterator[Loc]:
             if not isinstance(value, SHARED[key]):
                 yield Loc((key,), f"{key}: write {HEADERS[key]} and its keys below it")
         elif key in File.model_fields:
-            yield Loc((key,), f"{key}: belongs in the main file; an included one holds rules and receivers only")
+            yield Loc((key,), f"{key}: belongs in the main file; an included one holds rules, cases and receivers only")
         else:
             yield Loc((key,), unknown_key(key, [*SHARED]))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from riskbot.rules import parse_duration, suggest
+from riskbot.settings.cases import Case, Cases, Do, Expect, Never, Suite
 from riskbot.settings.model import (
     AccountSettings,
     DailySettings,
@@ -54,6 +55,8 @@ HEADERS = {
     "heartbeat": "[heartbeat]",
     "start": "[start]",
     "daily": "[daily]",
+    "suite": "[suite]",
+    "cases": "[[cases]]",
 }
 """How the sections of a file are written."""
 
@@ -82,7 +85,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind = detail["loc"], detail["type"]
     key = next((part for part in reversed(loc) if isinstance(part, str)), "")
     section = _section(model, loc[:-1])
-    if model is File and kind in _SHAPES and _is_table(loc):
+    if issubclass(model, Cases) and kind in _SHAPES and _is_table(loc):
         return f"{loc[0]}: write {HEADERS[str(loc[0])]} and its keys below it"
     if kind == "extra_forbidden" and key in File.model_fields.keys() - HEADERS.keys():
         return f"{key}: belongs at the top of the file, above the first [section]"
@@ -104,6 +107,8 @@ def _is_table(loc: tuple[str | int, ...]) -> bool:
 
 
 def _plain(detail: ErrorDetails, section: type[BaseModel], key: str) -> str:
+    if section is Case and detail["type"] in _SHAPES and ("cases", key) in _SECTIONS:
+        return f"write [[cases.{key}]] and its keys below it, or {key} = [{{ … }}]"
     words = _PLAIN.get(detail["type"])
     if words is None:
         known = {*field_paths(), *section.model_fields}
@@ -145,24 +150,43 @@ def no_such(what: str, word: object, known: Iterable[str]) -> str:
     return f'no {what} "{word}"{near}' if near else f"no such {what}; known are {', '.join(sorted(known))}"
 
 
+_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    ("accounts",): AccountSettings,
+    ("receivers",): ReceiverSettings,
+    ("store",): StoreSettings,
+    ("web",): WebSettings,
+    ("heartbeat",): HeartbeatSettings,
+    ("start",): StartSettings,
+    ("daily",): DailySettings,
+    ("suite",): Suite,
+    ("cases", "do"): Do,
+    ("cases", "expect"): Expect,
+    ("cases", "never"): Never,
+    ("cases",): Case,
+}
+"""The classes that describe places of a document; the first that fits."""
+
+
 def _section(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     """The class that describes a place of the document."""
-    sections: dict[str, type[BaseModel]] = {
-        "accounts": AccountSettings,
-        "receivers": ReceiverSettings,
-        "store": StoreSettings,
-        "web": WebSettings,
-        "heartbeat": HeartbeatSettings,
-        "start": StartSettings,
-        "daily": DailySettings,
-    }
-    return sections.get(str(loc[0]), model) if model is File and loc else model
+    if not issubclass(model, Cases):
+        return model
+    names = tuple(part for part in loc if isinstance(part, str))
+    return next((found for place, found in _SECTIONS.items() if names[: len(place)] == place), model)
+
+
+_TABLES = {
+    "labels": '{ desk = "…" }',
+    "feed": '{ "details.twap/USDT" = "0*5 2*10" }',
+    "receiver": '{ phone = "429(7s) ok" }',
+}
+"""Keys that take a table, and how that is written."""
 
 
 def _example(section: type[BaseModel], key: str) -> str:
     field = next((field for name, field in section.model_fields.items() if (field.alias or name) == key), None)
-    if key == "labels":
-        return '{ desk = "…" }'
+    if key in _TABLES:
+        return _TABLES[key]
     if field is None or get_origin(field.annotation) is dict:
         return "{ warning = …, critical = … }"
     return '"1h"' if _is_duration(section, key) else '"…"'

@@ -14,9 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from msgspec import Struct
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -26,8 +24,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from riskbot import spelling
+from riskbot.delivery import Receiver
 from riskbot.model import Severity
 from riskbot.rules import Duration, Rule, TierName, suggest
+from riskbot.settings.cases import Cases, Section
 
 SELF = "riskbot"
 """The name under which riskbot tells of its own state."""
@@ -62,11 +62,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """One `[[accounts]]` entry: an API key of OKX, read-only for preference; or the source of a plugin."""
 
     name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
@@ -108,7 +104,7 @@ class AccountSettings(_Section):
         return url
 
 
-class ReceiverSettings(_Section):
+class ReceiverSettings(Section):
     """One `[receivers.NAME]`: whom to tell."""
 
     url: SecretStr = Field(min_length=1, description="Any Apprise URL.")
@@ -122,8 +118,12 @@ class ReceiverSettings(_Section):
         """`min_severity` as a Severity."""
         return Severity[self.min_severity.upper()]
 
+    def receiver(self, name: str) -> Receiver:
+        """Whom to tell, from which severity on, and who else if that fails."""
+        return Receiver(name, self.severity, self.fallback, self.fallback_after, self.per_minute)
 
-class HeartbeatSettings(_Section):
+
+class HeartbeatSettings(Section):
     """`[heartbeat]`: an outside service that calls when riskbot falls silent."""
 
     url: SecretStr = Field(min_length=1, description="A ping URL of Healthchecks or a push URL of Uptime Kuma.")
@@ -156,13 +156,13 @@ Time = Annotated[time, BeforeValidator(_time), WithJsonSchema(spelling.TIME)]
 """A time of day; a trader writes `"08:00"`."""
 
 
-class StartSettings(_Section):
+class StartSettings(Section):
     """`[start]`: who hears that riskbot has started, if what is watched has changed or nobody watched for a while."""
 
     receivers: tuple[str, ...] | None = Field(None, description="These; else those that are told of the mildest.")
 
 
-class DailySettings(_Section):
+class DailySettings(Section):
     """`[daily]`: one message a day on how all is."""
 
     at: Time = Field(description="When.")
@@ -180,7 +180,7 @@ class DailySettings(_Section):
         return name
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """`[store]`: where riskbot remembers."""
 
     path: str = Field("riskbot.db", min_length=1, description="Relative to the rules file, or to $STATE_DIRECTORY.")
@@ -193,7 +193,7 @@ SHORTEST_TOKEN = 16
 """Characters: what can be guessed is no token."""
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """`[web]`: health, metrics and a status page over HTTP. Without this section nothing listens."""
 
     token: SecretStr | None = Field(
@@ -267,7 +267,7 @@ class Config(Struct, frozen=True):
     daily: DailySettings | None = None
 
 
-class File(_Section):
+class File(Cases):
     """The whole document; its rules are validated one by one, each as its kind."""
 
     include: tuple[Annotated[str, Field(min_length=1)], ...] = Field(

@@ -48,7 +48,12 @@ def _itself(sheet: Sheet, service: Service, now: float) -> None:
     sheet.put(metrics.HEALTHY, not service.vitals.reasons(now))
     sheet.put(metrics.READY, service.vitals.ready())
     sheet.put(metrics.STORE_FAILING, service.store.failing is not None)
-    sheet.put(metrics.CLOCK_LEAD, service.clock.lead)
+    if room := service.host.room:
+        sheet.put(metrics.DATABASE, room.used)
+        sheet.put(metrics.DISK_FREE, room.free)
+    sheet.put(metrics.LAG, service.host.lag.mean)
+    for server, seconds in service.bundle.offsets.items():
+        sheet.put(metrics.CLOCK_DRIFT, seconds, server)
     sheet.put(metrics.CLOCK_STEPS, service.clock.steps)
 
 

@@ -37,6 +37,8 @@ from riskbot.service.recorder import Recorder, Unrecorded
 from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.store.sqlite import SqliteStore
+from tests.bench import soak
+from tests.bench.replaying import generated, replays
 from tests.bench.rules import RULES, rules
 
 CURRENCIES = (1, 20, 50, 200)
@@ -327,13 +329,21 @@ async def _first_poll(url: str, path: str) -> float:
         return took
 
 
+async def replay(url: str) -> None:
+    """A replay of some hours that are made for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        OUT.print(replays(generated(Path(folder)), config(Path(folder), url, 1)))
+
+
 async def main() -> None:
-    """All of it, about five minutes; or the parts that are named: polls, crowds, alarm, starts, scrapes."""
-    parts = {"polls": polls, "crowds": crowds, "starts": starts, "alarm": alarm, "scrapes": scrapes}
+    """All of it, about six minutes; or the parts that are named: polls, crowds, alarm, starts, scrapes, replay."""
+    parts = {"polls": polls, "crowds": crowds, "starts": starts, "alarm": alarm, "scrapes": scrapes, "replay": replay}
     for name in sys.argv[1:] or parts:
         with server() as url:
             await parts[name](url)
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["soak"]:
+        soak.command(sys.argv[2:], prog_name="soak")
     asyncio.run(main())
