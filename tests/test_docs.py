@@ -93,7 +93,7 @@ HOW_TRIED = {
     "riskbot test --update": "test_the_cases_of_the_readme_come_as_it_shows",
     "riskbot replay crash --rules bolder.toml --against current --lead-to 'mgnRatio <= 1'": "test_the_story_of_…",
     "riskbot replay crash --sweep 'margin ratio.below.critical=2:4:0.5' --lead-to 'mgnRatio <= 1'": "the same",
-    "riskbot replay --fail-if 'missed > 0 or messages_per_day.phone > 20' --labels incidents.toml": "test_cli_replay.py",
+    "riskbot replay --fail-if 'missed > 0 or messages_per_day.phone > 20' --labels incidents.toml": "test_cli_replay",
     "riskbot replay --verify": "test_replay_journal.py",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot rules kinds change": "test_cli_rules.py",
