@@ -15,10 +15,11 @@ from riskbot import recording
 from riskbot.delivery import Receiver
 from riskbot.history import Point
 from riskbot.model import AccountInfo, Event, Observation, View
-from riskbot.recording import Again, Batch, Checkpoint, Drained, Look, Shifted, Started, points_only
+from riskbot.recording import Again, Batch, Checkpoint, Drained, Learnt, Look, Shifted, Started, points_only
 from riskbot.rules import Measured, Rule, longest_window, measure
 from riskbot.service.judge import Judge
 from riskbot.service.observer import Observer
+from riskbot.service.recorder import Unrecorded
 from riskbot.service.sight import Sight
 from riskbot.service.watch import BACK_OFF_TO, TURN_DEADLINE
 from riskbot.snapshot import Snapshot
@@ -94,9 +95,12 @@ class Player:
         ask: Callable[[Rule, View], Measured] = measure,
         heard: Callable[[Event], None] = _ignore,
         told: Callable[[Message], None] = _ignore,
+        store: MemoryStore | None = None,
+        recorder: Unrecorded | None = None,
     ) -> None:
+        """store: where the state is kept; None: in memory. recorder: writes down what is played; None: nobody does."""
         self.account, self.rules, self.receivers, self.poll_every = account, rules, receivers, poll_every
-        self.store = Capture(told)
+        self.store, self._recorder = store or Capture(told), recorder
         self._ask, self._heard = ask, heard
         self._info: AccountInfo | None = None
         self.blind = False
@@ -110,6 +114,7 @@ class Player:
             Again: self._again,
             Started: self._started,
             Checkpoint: self._checkpoint,
+            Learnt: self._learnt,
             Shifted: self._shifted,
             Drained: self._drained,
         }
@@ -117,7 +122,9 @@ class Player:
         self._began = False
 
     def _begin(self) -> None:
-        self.judge = Judge(self.account, self.rules, self.receivers, self.store, _ignore, heard=self._heard)
+        self.judge = Judge(
+            self.account, self.rules, self.receivers, self.store, _ignore, heard=self._heard, recorder=self._recorder
+        )
         self.observer = Observer(self.judge, self._ask)
         self.sight = Sight(self.poll_every)
 
@@ -163,6 +170,9 @@ class Player:
         if entry.snapshot is not None and entry.snapshot.fetched_at > self.observer.snapshot.fetched_at:
             self.observer.snapshot = entry.snapshot
             self.observer.history.add(entry.snapshot)
+
+    async def _learnt(self, entry: Learnt) -> None:
+        await self.observer.learn(entry.at, entry.uid, entry.gate)
 
     async def _shifted(self, entry: Shifted) -> None:
         self.observer.shift(entry.at, entry.seconds)

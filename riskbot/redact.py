@@ -15,6 +15,15 @@ MASK = "***"
 SHORTEST = 4
 """Characters. Shorter secrets are not looked for: every text would be full of holes, and guessable ones."""
 
+PART = 8
+"""Characters. So many of a secret that was made by chance are not shown either."""
+
+_BY_CHANCE = 12
+"""Characters at least of such a secret; it has digits and letters."""
+
+_TELLING = re.compile(r"\d|[a-z].*[A-Z]|[A-Z].*[a-z].*[A-Z]")
+"""A part that is no plain word, such as could stand in any text."""
+
 _LONG_VALUE = 8
 """Characters. A shorter value of an ordinary query key is a setting such as `yes`."""
 
@@ -71,13 +80,14 @@ def _cleaned(raw: str) -> set[str]:
     return {raw, meant, meant.lstrip("#@")}
 
 
-def _forms(secret: str) -> set[str]:
-    """Return how a secret may look once it went through a URL, JSON, HTML, a header or a `repr`."""
+def _forms(secret: str) -> tuple[set[str], set[str]]:
+    """Return how a secret may look once it went through a URL, JSON, HTML, a header or a `repr`; and coded as bytes."""
     raws = {secret.encode("utf-8", "surrogatepass"), secret.encode("latin-1", "replace")}  # headers are latin-1
-    coded = [code(raw).decode().rstrip("=") for raw in raws for code in (base64.b64encode, base64.urlsafe_b64encode)]
+    coded = {form for raw in raws for form in (*_base64(raw), raw.hex())}
     quoted = [
         form for raw in raws for form in (quote(raw), quote(raw, safe=""), quote(raw, safe=_URL_SAFE), quote_plus(raw))
     ]
+    quoted += [quote(form, safe="") for form in quoted]  # a URL within a URL
     texts = [
         secret,
         secret.replace("/", "\\/"),
@@ -86,7 +96,29 @@ def _forms(secret: str) -> set[str]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
     ]
     shown = [part for text in texts for part in (repr(text)[1:-1], repr(text.encode("utf-8", "surrogatepass"))[2:-1])]
-    return {*coded, *quoted, *texts, *shown}
+    return {*quoted, *texts, *shown}, coded
+
+
+def _base64(raw: bytes) -> Iterator[str]:
+    """By itself; and in a longer text, at each third byte: the signs that nothing but the secret decides."""
+    for code in (base64.b64encode, base64.urlsafe_b64encode):
+        yield code(raw).decode().rstrip("=")
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + raw).decode()
+        sure = whole[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+        if len(sure) >= SHORTEST:
+            yield from (sure, sure.translate(_URL_SAFE_BASE64))
+
+
+_URL_SAFE_BASE64 = str.maketrans("+/", "-_")
+
+
+def _parts(secret: str, forms: Iterable[str]) -> Iterator[str]:
+    """By which a secret made by chance is recognised though it was cut, by a service that quotes the half of it."""
+    if len(secret) >= _BY_CHANCE and re.search(r"\d", secret) and re.search(r"[^\W\d]", secret):
+        for form in forms:
+            parts = (form[i : i + PART] for i in range(len(form) - PART + 1))
+            yield from (part.lower() for part in parts if _TELLING.search(part))
 
 
 class Redactor:
@@ -94,6 +126,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: frozenset[str] = frozenset()
+        self._cut: frozenset[str] = frozenset()
         self._any: re.Pattern[str] | None = None
         self._each: re.Pattern[str] | None = None
         self.add(*secrets)
@@ -103,10 +136,15 @@ class Redactor:
 
     def add(self, *secrets: str) -> None:
         """Register secrets. Those shorter than `SHORTEST` characters are passed over."""
-        new = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
+        new, cut = set[str](), set[str]()
+        for secret in secrets:
+            if len(secret) >= SHORTEST:
+                plain, coded = _forms(secret)
+                new |= plain | coded
+                cut.update(_parts(secret, plain))
         if new <= self._known:
             return
-        self._known |= new
+        self._known, self._cut = self._known | new, self._cut | cut
         forms = "|".join(re.escape(form) for form in sorted(self._known, key=lambda form: (-len(form), form)))
         self._each = re.compile(f"(?=({forms}))", re.IGNORECASE)
         self._any = re.compile(forms, re.IGNORECASE)
@@ -114,21 +152,27 @@ class Redactor:
     def redact(self, text: str) -> str:
         """Return `text` without any registered secret."""
         # The plain search is several times faster than the one below, and most lines hold no secret.
-        if self._any is None or self._each is None or not self._any.search(text):
+        if self._any is None or self._each is None:
             return text
+        whole = [match.span(1) for match in self._each.finditer(text)] if self._any.search(text) else []
         parts: list[str] = []
         end = 0
-        for start, stop in _merged(self._each, text):
+        for start, stop in _merged([*whole, *self._pieces(text)]):
             parts += (text[end:start], MASK)
             end = stop
         return "".join([*parts, text[end:]])
 
+    def _pieces(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where parts of secrets stand."""
+        low = text.lower()
+        if self._cut and len(low) == len(text):  # İ and the like are longer in lower case
+            yield from ((i, i + PART) for i in range(len(low) - PART + 1) if low[i : i + PART] in self._cut)
 
-def _merged(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+
+def _merged(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return where secrets stand. Overlapping ones become one span: else the tail of the second would show."""
     spans: list[tuple[int, int]] = []
-    for match in pattern.finditer(text):
-        start, stop = match.span(1)
+    for start, stop in sorted(found):
         if spans and start <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(stop, spans[-1][1]))
         else:

@@ -86,7 +86,7 @@ def verify_stored(
     segments = archive.segments(path, account)
     if not segments:
         return Verdict(0, 0, ())
-    books = {name: rulebook.read(kept.bundle) for name, kept in archive.kept(path).items()}
+    books = {kept.hash: rulebook.read(kept.bundle) for kept in archive.kept(path)}
 
     def rules(bundle: str) -> list[Rule]:
         if bundle not in books:
@@ -196,16 +196,20 @@ class Rerun:
         self._store.states[self.account] = State(msgspec.json.encode(alerts), before.rev + 1, "recorded")
 
     async def _start(self, entry: Started) -> None:
+        unknown = not self.now and entry.seen and not self._before
         await self._seed(entry.at, entry.seen)
         self._begin(entry.bundle)
         self._put(entry.alerts)
         await self._observer.load(self._store, entry.at)
+        if unknown:
+            self._mind_windows(entry.at)
 
     async def _seed(self, at: float, seen: float) -> None:
         """At the very first: the past from before."""
-        if not self.now:
-            await self._store.record([points_only(self.account, self._before, seen)] if seen else [])
-            self._prune_due = at + PRUNE_EVERY
+        if self.now:
+            return
+        await self._store.record([points_only(self.account, self._before, seen)] if seen else [])
+        self._prune_due = at + PRUNE_EVERY
 
     async def _check(self, entry: Checkpoint) -> None:
         if entry.resumes:
@@ -223,8 +227,12 @@ class Rerun:
         self._begin(entry.bundle)
         self._put(entry.alerts)
         await self._observer.resume(self._store, entry.at, last)
+        self._mind_windows(entry.at)
+
+    def _mind_windows(self, at: float) -> None:
+        """What was in them before is not known."""
         if longest := longest_window(self._judge.rules):
-            self.sure_from = entry.at + longest
+            self.sure_from = at + longest
 
     async def _drain(self, at: float, seen: float) -> None:
         await self._store.record(self._observer.drained(at, seen))

@@ -11,6 +11,7 @@ import pytest
 
 from riskbot import plugins, settings
 from riskbot.casebook.books import Book, open_books
+from riskbot.casebook.coverage import covered
 from riskbot.casebook.expectations import Finding, moment
 from riskbot.casebook.mutants import mutants
 from riskbot.casebook.play import Played, play
@@ -19,7 +20,6 @@ from riskbot.casebook.timeline import Row, Timeline
 from riskbot.plugins import Plugins
 from riskbot.settings import Config, ConfigError
 from riskbot.settings.feeds import Gap
-from riskbot.settings.secrets import StandIns
 from tests.desk import rule
 
 RULES = """
@@ -74,9 +74,8 @@ def told(one: Any) -> str:
 
 
 def load(path: Path) -> tuple[Config, Plugins]:
-    env = StandIns()
-    found = plugins.load(settings.find_plugins(path, env))
-    return settings.load(path, found.kinds, env), found
+    found = plugins.load(settings.find_plugins(path, {}))
+    return settings.load(path, found.kinds, {}, keyless=True), found
 
 
 @pytest.fixture
@@ -153,8 +152,9 @@ def test_a_case_may_be_about_another_account(desk: Desk) -> None:
 
 def write_recording(folder: Path, *replies: tuple[int, object]) -> None:
     noon = 1_767_355_200_000  # 2 Jan 2026, 12:00 UTC
-    lines = (json.dumps({"t": noon + 1000 * at, "body": body}) for at, body in replies)
-    (folder / "incident.jsonl").write_text("\n".join(lines) + "\n")
+    known = json.dumps({"t": noon + 1000, "config": {"uid": "7", "acctLv": "3"}})
+    lines = [json.dumps({"t": noon + 1000 * at, "body": body}) for at, body in replies]
+    (folder / "incident.jsonl").write_text("\n".join([lines[0], known, *lines[1:]]) + "\n")
 
 
 def reply(**row: object) -> dict[str, Any]:
@@ -200,12 +200,10 @@ def test_a_recording_may_go_past_midnight(desk: Desk) -> None:
     ("text", "said"),
     [
         ("", "incident.jsonl is empty"),
-        ('{"t": 1}\n', "incident.jsonl:1: is no"),
-        ('\n{"t": "x", "body": {}}\n', "incident.jsonl:2: is no"),
-        ("[1]\n", "incident.jsonl:1: is no"),
-        ('{"t": null, "body": {}}\n', "incident.jsonl:1: is no"),
-        ('{"t": 5000, "body": {}}\n{"t": 1000, "body": {}}\n', "reply 2 is older than the one before"),
-        ('{"t": 5000, "body": {}}\n', "incident.jsonl has no reply of that time"),
+        ("[1]\n", "incident.jsonl:1: not an object; a line is"),
+        ('{"t": 1767355200000, "body": {}}\n', "incident.jsonl:1: no reply of account/balance"),
+        ('{"t": 1767355200000, "error": "x"}\n{"t": 1767355100000, "error": "x"}\n', "incident.jsonl:2: t goes back"),
+        ('{"t": 1767350000000, "error": "x"}\n', "incident.jsonl has no reply of that time"),
     ],
 )
 def test_a_recording_that_can_not_be_used_is_told(desk: Desk, text: str, said: str) -> None:
@@ -531,3 +529,71 @@ def test_a_scenario_of_ones_own_lies_beside_the_case(desk: Desk) -> None:
     (desk.folder / "dip.toml").write_text('title = "A dip"\n')
     with pytest.raises(ConfigError, match="scenario: 2 validation errors for Scenario"):
         desk.book('scenario = "dip.toml"')
+
+
+def test_the_numbers_of_a_condition_have_steps_too(desk: Desk) -> None:
+    when = "details.twap >= 2 and details.liab > 1000.5 and details.autoLendStatus != 'off'"
+    found = mutants(rule("expression", when=when), 1.0)
+    changed = [one.rule.when["warning"] for one in found if "instead of details" in one.how]  # type: ignore[attr-defined] # an Expression
+
+    assert changed == [
+        when.replace("2", "3"),
+        when.replace("2", "1"),
+        when.replace("1000.5", "1050.525"),
+        when.replace("1000.5", "950.475"),
+    ]
+
+
+def test_a_condition_that_is_another_tells_otherwise(desk: Desk) -> None:
+    desk.rules(more='[[rules]]\nname = "both"\nkind = "expression"\nwhen = "details.twap >= 1 and details.liab > 5000"')
+    setup = desk.book(f'{TWAP}"1*5"\nfeed."details.liab/USDT" = "4900 5000 5001 6000"').pages[0].setup
+    (both,) = (found for found in setup.config.rules if found.name == "both")
+
+    fired = {
+        m.how: [one.t for one in play(setup.having(m.rule)).heard] for m in mutants(both, 1.0) if "details" in m.how
+    }
+    assert list(fired.values()) == [[], [2.0], [3.0], [0.0]]
+
+
+def test_a_receiver_that_moves_finishes_what_it_carries(desk: Desk) -> None:
+    desk.rules("moved.toml")
+    moved = desk.folder / "moved.toml"
+    moved.write_text(moved.read_text().replace('"${RISKBOT_PHONE}"', '"json://elsewhere"'))
+    feeds = f'{TWAP}"0*5 4*20"\nfeed."details.twap/BTC" = "0*7 5*18"\nreceiver.phone = "ok(10s) ok(5s)"'
+    heard = desk.play(f'{feeds}\ndo = [{{ t = "6s", reload = "moved.toml" }}]').heard
+
+    assert [(round(one.t, 1), one.subject) for one in heard] == [(12.0, "BTC"), (15.0, "USDT")]
+
+
+@pytest.mark.parametrize(
+    ("course", "words"),
+    [
+        ("0*5 2*5 0*40", {"fire", "resolve"}),
+        ("2*5 4*5 2*40", {"fire", "rise", "fall"}),
+        ("2*5 down*8 2*5", {"fire", "gap"}),
+        ("2*5 miss*8 2*5", {"fire", "gap"}),
+        ("2*5 na*8 2*5", {"fire", "na"}),
+        ("na*8 down*8 2*5", {"fire"}),
+    ],
+)
+def test_what_a_rule_was_through_counts_while_its_alert_is_open(desk: Desk, course: str, words: set[str]) -> None:
+    assert covered("repayment", desk.play(f'{TWAP}"{course}"', sampled=True)) == words
+
+
+@pytest.mark.parametrize(("at", "words"), [("2s", {"fire"}), ("8s", {"fire", "kill"})])
+def test_a_kill_counts_while_its_alert_is_open(desk: Desk, at: str, words: set[str]) -> None:
+    played = desk.play(f'{TWAP}"0*5 2*10"\ndo = [{{ t = "{at}", kill = true }}]', sampled=True)
+
+    assert covered("repayment", played) == words
+
+
+def test_a_kill_while_nothing_is_seen_may_delay_what_is_good_news(desk: Desk) -> None:
+    course = f'{TWAP}"2*3 down*14 0*44"\n'
+    setup = desk.book(course).pages[0].setup
+    came = [f'{{ t = "{moment(one.t)}", event = "{one.what}", rule = "{one.rule}" }}' for one in play(setup).heard]
+    setup = desk.book(f"{course}expect = [{', '.join(came)}]").pages[0].setup
+    killed = [play(setup, fuse) for fuse in range(play(setup).moments)]
+
+    assert len(came) == 4
+    assert [found_in(setup, played, killed=True) for played in killed] == [[]] * len(killed)
+    assert any("it came at" in one.why for played in killed for one in found_in(setup, played))

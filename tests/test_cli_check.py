@@ -272,3 +272,17 @@ def test_all_secrets_of_a_file_are_known(path: Path) -> None:
 
     assert {"key", "secret", "phrase", "token-of-bot", "tgram://123456:token-of-bot/987654"} <= set(found)
     assert {"token-of-ping", "https://hc-ping.com/token-of-ping"} <= set(found)
+
+
+def test_a_plugin_that_offers_what_is_there_already_is_a_warning_and_no_more(path: Path) -> None:
+    folder = path.parent / "plugins"
+    folder.mkdir(mode=0o755)
+    mine = folder / "mine.py"
+    mine.write_text("from riskbot.builtin.rules import register_rules\n")
+    mine.chmod(0o644)
+    path.write_text(f'plugins = ["plugins"]\n{RULES}')
+    result = check("-c", path)
+
+    assert result.exit_code == 0
+    assert "\nwarning  plugin mine" in result.stdout
+    assert result.stdout.count("plugin mine") == 1

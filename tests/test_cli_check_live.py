@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from riskbot.simulator import SimAccount, Simulator, load_scenario
+from riskbot.store.peek import look
 from tests.notifier_contract import free_address
 from tests.stage import KEYS, RULES, Account, Program, exchange, phone, put, write_rules
 
@@ -138,7 +139,7 @@ async def test_another_account_than_riskbot_watched_before_is_wrong(tmp_path: Pa
         program = Program(rules)
         program.start()
         async with asyncio.timeout(20):
-            while not program.knows("main"):
+            while not program.knows("main") or look(program.db, ()).alerts["main"].uid != "77":
                 await asyncio.sleep(0.05)
         assert await program.stop() == 0
         assert (await check(rules))[0] == 0

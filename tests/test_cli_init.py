@@ -401,7 +401,7 @@ async def test_a_group_is_paired_and_a_wrong_token_is_asked_again(
     service.write("hello", chat=1)
     service.write("/start the-wrong-code", chat=2)
     service.updates += [
-        {"odd": 1, "update_id": 1009},
+        {"odd": 1},
         {"update_id": 1010},
         {"update_id": 1011, "message": {"text": "/start the-code"}},
     ]

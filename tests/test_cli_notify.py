@@ -124,7 +124,7 @@ class Fake:
 async def test_a_receiver_that_never_answers_is_given_up_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "SEND_DEADLINE", 0.01)
     fake: Any = Fake(None)
-    found = await trial.send("phone", fake, 0.0)
+    found = await trial.send("phone", fake, trial.message("phone", 0.0))
 
     assert (found.ok, found.outcome, fake.closed) == (False, Outcome.AMBIGUOUS, True)
     assert found.says.startswith("it may have arrived: no answer within 0.01 s (after 0.")

@@ -10,9 +10,9 @@ from pathlib import Path
 from msgspec import Struct
 from pydantic import ValidationError
 
+from riskbot.casebook import recordings
 from riskbot.casebook.course import Course, Recorded
 from riskbot.casebook.play import Setup
-from riskbot.casebook.recordings import Replies
 from riskbot.lines import Lines
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
@@ -174,7 +174,7 @@ class _Reader:
             for item in feed.items:
                 if item.recording:
                     try:
-                        replies = Replies(self._source.path.parent / item.recording.path)
+                        replies = recordings.Recorded(self._source.path.parent / item.recording.path)
                         values = replies.values(feed, item.recording, item.lasts(every), every)
                     except FeedError as error:
                         self._note(f'{key}: "{item.word}": {error}', "feed", key)

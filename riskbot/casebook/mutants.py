@@ -2,12 +2,13 @@
 
 A rule's ladder is changed, or what it reads: a tier is entered or left one step to either side, `for` and
 `keep_firing_for` are one poll shorter or longer, a tier is taken away, what does not apply is read as 0, the direction
-is the other one. One step is as far as a tier's exit lies from its entry.
+is the other one, a number in a condition is another one. One step is as far as a tier's exit lies from its entry.
 """
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from riskbot.builtin.expression import Expression
 from riskbot.model import Reading, View
 from riskbot.rules import Ladder, Rule, Rung
 from riskbot.snapshot import ZERO, is_missing
@@ -37,14 +39,17 @@ def mutants(rule: Rule, every: float) -> list[Mutant]:
     ladder = rule._ladder  # noqa: SLF001 - compiled at load
     ladders = [*_steps(ladder), *_timers(ladder, every), *_removed(ladder), _flipped(ladder)]
     changed = [Mutant(_with(rule, _ladder=made), how) for made, how in ladders]
+    changed += _conditions(rule)
     off = [Mutant(rule.model_copy(update={"enabled": False}), "it is off")] if len(ladder.rungs) == 1 else []
     return [*changed, *off, Mutant(_with(rule, readings=_never_na(rule.readings)), "what does not apply reads as 0")]
 
 
 def _with(rule: Rule, **parts: Any) -> Rule:
-    """A copy with other parts than its class would give it: an instance's own come first."""
+    """A copy with other parts than its class would give it: an instance's own come first. None: to be made anew."""
     copy = rule.model_copy()
     copy.__dict__.update(parts)
+    for name in [name for name, part in parts.items() if part is None]:
+        del copy.__dict__[name]
     return copy
 
 
@@ -62,6 +67,25 @@ def _steps(ladder: Ladder) -> Iterator[Made]:
                 verb = "entered" if part == "enter" else "left"
                 how = f"{rung.severity.label} is {verb} at {number(at + by)} instead of {number(at)}"
                 yield _replaced(ladder, rung, replace(rung, **{part: at + by})), how
+
+
+_NUMBER = re.compile(r"""(?<![\w.'"])\d+(\.\d+)?(?![\w.'"])""")
+SMALL = 10
+"""Whole numbers up to that are levels, or as good as: one step is 1."""
+
+
+def _conditions(rule: Rule) -> Iterator[Mutant]:
+    """Each number in a condition one step to either side."""
+    if not isinstance(rule, Expression):
+        return
+    for tier, condition in rule.when.items():
+        for found in _NUMBER.finditer(condition):
+            now = Decimal(found[0])
+            step = Decimal(1) if now == int(now) <= SMALL else now * STEP
+            for at in (now + step, now - step):
+                text = f"{condition[: found.start()]}{at:f}{condition[found.end() :]}"
+                how = f"{tier} is {text} instead of {condition}"
+                yield Mutant(_with(rule, when={**rule.when, tier: text}, _conditions=None, _fields=None), how)
 
 
 def _is_severities(ladder: Ladder) -> bool:

@@ -69,8 +69,8 @@ class Played(Struct, frozen=True):
 
     excused, doubted: messages that may have come more than once, and how often: a kill met them on their way, their
     answer was lost.
-    events: of the account. samples: the account after each poll. moments: at which it could have been killed.
-    killed: before or after which write it was. wrong: what could not be done.
+    events: of the account. samples: the account after each poll. kills: when it was killed. moments: at which it could
+    have been. killed: before or after which write it was, where a fuse did it. wrong: what could not be done.
     """
 
     heard: list[Heard]
@@ -102,9 +102,8 @@ async def _play(setup: Setup, fuse: int | None, enough: Enough | None, *, sample
     disk, world = stage.disk, stage.world
     events = [event for event in disk.events.values() if event.account == setup.account.name]
     samples = stage.scribe.samples if stage.scribe else []
-    return Played(
-        world.heard, world.excused, world.doubted, events, samples, stage.kills, disk.moments, disk.where, stage.wrong
-    )  # fmt: skip
+    doubts = world.excused, world.doubted
+    return Played(world.heard, *doubts, events, samples, stage.kills, disk.moments, disk.where, stage.wrong)
 
 
 class _Stage:

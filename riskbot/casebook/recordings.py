@@ -1,61 +1,43 @@
-"""Fields as they were recorded: a file with one reply a line, `{"t": milliseconds since 1970, "body": {…}}`."""
+"""Fields as they were recorded: part of a file of replies, poll by poll. `replay/replies.py` has its form."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import orjson
-
-from riskbot.builtin import okx
+from riskbot.playback import Failure, Reply
+from riskbot.replay.replies import BadInput, Replies
 from riskbot.settings.feeds import Feed, FeedError, Gap, Recording, Value
 from riskbot.settings.secrets import reason
 from riskbot.snapshot import Snapshot
-from riskbot.source import SourceError
 
 DAY = 86400.0
 STALE = 5.0
 """Seconds, or three polls: then what was recorded last is not true any more, and nothing is seen."""
 
 
-class Replies:
-    """One file."""
+class Recorded:
+    """A file of replies, read whole."""
 
     def __init__(self, path: Path) -> None:
         """Raises FeedError, which says at which line."""
         self._path = path
         try:
-            lines = path.read_bytes().splitlines()
-        except (OSError, ValueError) as error:
+            found = [entry for entry in Replies(path).entries(_refuse) if isinstance(entry, Reply | Failure)]
+        except OSError as error:
             raise FeedError(f"can't read {path}: {reason(error)}") from None
-        found = [self._line(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-        self._times = [t for t, _ in found]
-        self._replies = [reply for _, reply in found]
+        except BadInput as error:
+            raise FeedError(str(error)) from None
         if not found:
             raise FeedError(f"{path} is empty")
-        for number, (before, after) in enumerate(pairwise(self._times), 2):
-            if after < before:
-                raise FeedError(f"{path}: reply {number} is older than the one before")
-
-    def _line(self, number: int, line: bytes) -> tuple[float, Snapshot | None]:
-        try:
-            read: Any = orjson.loads(line)
-            return read["t"] / 1000, _seen(read["body"])
-        except (ValueError, TypeError, KeyError):
-            form = '{"t": milliseconds, "body": {a reply}}'
-            raise FeedError(f"{self._path}:{number}: is no {form}") from None
-
-    @cached_property
-    def _midnight(self) -> float:
-        return self._times[0] // DAY * DAY
+        self._times = [entry.at for entry in found]
+        self._replies = [entry.snapshot if isinstance(entry, Reply) else None for entry in found]
 
     def values(self, feed: Feed, part: Recording, polls: int, every: float) -> tuple[Value, ...]:
         """What the field was in that part, poll by poll. Raises FeedError if nothing was recorded then."""
-        start = self._midnight + part.start
+        start = self._times[0] // DAY * DAY + part.start
         if start + part.end - part.start <= self._times[0]:
             start += DAY
         found = tuple(self._value(feed, start + i * every, max(STALE, 3 * every)) for i in range(polls))
@@ -69,12 +51,8 @@ class Replies:
         return Gap.DOWN if snapshot is None else _said(snapshot, feed)
 
 
-def _seen(body: Any) -> Snapshot | None:
-    """A good reply; None: it was refused."""
-    try:
-        return okx.parse(orjson.dumps(body), 200)
-    except SourceError:
-        return None
+def _refuse(error: BadInput) -> NoReturn:
+    raise error
 
 
 def _said(snapshot: Snapshot, feed: Feed) -> Value:

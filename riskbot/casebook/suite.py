@@ -157,7 +157,8 @@ def _idle(book: Book, progress: Progress) -> Iterator[tuple[Page, Never]]:
     for i, page in enumerate(pages):
         progress("never", i, len(pages))
         left = list(page.case.never)
-        for setup in _wrong_ones(page.setup, book.rules()):
+        about = [rule for rule in book.rules() if any(never.rule in (None, rule.name) for never in left)]
+        for setup in _wrong_ones(page.setup, about):
             heard = play(setup).heard
             left = [never for never in left if not any(violates(never, one, page.setup.course) for one in heard)]
             if not left:

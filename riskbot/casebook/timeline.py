@@ -84,10 +84,7 @@ class Timeline:
             before = kinds
 
     def _states(self, t: float) -> dict[Key, str]:
-        i = bisect_right(self._times, t + EPSILON) - 1
-        if i < 0:
-            return {}
-        sample = self.samples[i]
+        sample = self.samples[bisect_right(self._times, t + EPSILON) - 1]  # the first poll is at 0
         return {key: self._state(key, alert, sample) for key, alert in sample.alerts.items() if key[0] in self.rules}
 
     def _state(self, key: Key, alert: Alert, sample: Sample) -> str:

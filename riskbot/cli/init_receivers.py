@@ -187,7 +187,8 @@ def _tried(talk: Interview, name: str, url: str) -> bool:
     """Send a test message and have a person say whether it arrived. False: it is not to be used."""
 
     async def send() -> trial.Trial:
-        return await trial.send(name, await wiring.notifier(name, url, talk.found), stored.now())
+        notifier = await wiring.notifier(name, url, talk.found)
+        return await trial.send(name, notifier, trial.message(name, stored.now()))
 
     async def check() -> None:
         await (await wiring.notifier(name, url, talk.found)).close()

@@ -63,7 +63,7 @@ async def _try(names: Iterable[str], config: Config, found: Plugins) -> list[Tri
 
     async def one(name: str) -> Trial:
         notifier = await wiring.notifier(name, config.receivers[name].url.get_secret_value(), found)
-        return await trial.send(name, notifier, stored.now())
+        return await trial.send(name, notifier, trial.message(name, stored.now()))
 
     return await asyncio.gather(*map(one, names))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,16 +30,6 @@ WARM_UP = 3600.0
 """Seconds before the time that is counted from which on it is played, at least: alerts may be open by then."""
 CURRENT = "current"
 """In place of a file: the rules file itself."""
-
-
-def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    try:
-        found = None if value is None else datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter("write 2026-03-01, or 2026-03-01T14:30:00; it is UTC") from None
-    if found is None:
-        return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -88,8 +77,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--rules", type=_FILE, help="The rules to try; default: those of the rules file.")
 @click.option("--journal", type=_FILE, metavar="DB", help="The journal in this database; default: of the rules file.")
 @click.option("--account", help="Whose rules and name; default: the first account of the file.")
-@click.option("--from", "start", callback=_moment, help="Count from that moment on (UTC).")
-@click.option("--to", "end", callback=_moment, help="Up to that moment.")
+@click.option("--from", "start", callback=stored.point, help="Count from that moment on (UTC).")
+@click.option("--to", "end", callback=stored.point, help="Up to that moment.")
 @click.option("--against", metavar="current|FILE", help="Compare with these rules; current: those of the rules file.")
 @click.option("--labels", type=_FILE, help="A file of incidents that should be told of.")
 @click.option("--lead-to", metavar="CONDITION", help="The same, where a condition comes to hold: 'mgnRatio <= 1'.")

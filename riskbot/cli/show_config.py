@@ -41,12 +41,14 @@ def command(path: Path) -> None:
 
 
 def _lines(shown: Shown, config: Config, found: Plugins) -> Iterator[str]:
+    from riskbot.settings.cases import Cases  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.schema import json_schema  # noqa: PLC0415 - see cli/__init__.py
 
     schema = json_schema(found.kinds)
+    sections = {key: node for key, node in schema["properties"].items() if key not in Cases.model_fields}
     yield f"# {', '.join(map(str, config.files))}: as riskbot reads {'it' if len(config.files) == 1 else 'them'}"
-    yield from shown.top(schema)
-    for section, node in schema["properties"].items():
+    yield from shown.top(sections)
+    for section, node in sections.items():
         if section == "rules":
             yield from shown.rules(config, schema["$defs"])
         elif "properties" in node:
@@ -67,10 +69,10 @@ class Shown:
     def __init__(self, sources: Sources, redactor: Redactor) -> None:
         self.document, self._where, self._redact = sources.raw(), sources.where, redactor.redact
 
-    def top(self, schema: Mapping[str, Any]) -> Iterator[str]:
+    def top(self, sections: Mapping[str, Any]) -> Iterator[str]:
         """What stands above all sections; what was included is here already."""
         for key, value in self.document.items():
-            if key != "include" and "properties" not in schema["properties"][key] and _is_plain(value):
+            if key in sections and key != "include" and _is_plain(value):
                 yield from ("", f"{toml.key(key)} = {toml.value(self._without_secrets(value))}")
 
     def table(self, loc: Sequence[str | int], header: str, node: Mapping[str, Any]) -> Iterator[str]:

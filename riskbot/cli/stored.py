@@ -289,6 +289,17 @@ LONGEST = 86400.0
 """Seconds that an acknowledgement or a silence lasts at most."""
 
 
+def point(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Seconds since 1970 of an option `--from`."""
+    try:
+        found = None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("write 2026-03-01, or 2026-03-01T14:30:00; it is UTC") from None
+    if found is None:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
 def lasting(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
     """Seconds of an option `--for`."""
     from riskbot.rules import parse_duration  # noqa: PLC0415 - see cli/__init__.py

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from riskbot.cli.common import config_option, echo_json, fail, json_option, load_plugins, mistakes_told, understand
+from riskbot.cli.progress import progress
 
 if TYPE_CHECKING:
-    from riskbot.casebook.suite import Progress, Report
+    from riskbot.casebook.suite import Report
     from riskbot.plugins import Plugins
     from riskbot.settings import Config
 
@@ -99,11 +99,11 @@ def _examined(files: tuple[Path, ...], path: Path, asked: dict[str, Any]) -> lis
         books = open_books(files, path, _load)
     if not any(book.pages for book in books):
         fail("there is no case: write [[cases]] beside the rules; see README.md, Test your rules", BAD)
-    with _progress() as progress, _unlogged():
+    with progress("cases") as tell, _unlogged():
         return [
             examine(
                 book,
-                progress,
+                lambda what, done, total: tell(done / total, what),
                 kill_each=asked["kill"] is not None,
                 vacuity=not asked["quick"],
                 required=asked["require"],
@@ -122,13 +122,10 @@ def _update(files: tuple[Path, ...], path: Path) -> None:
 
 def _load(path: Path) -> tuple[Config, Plugins]:
     """A rules file as it is, but for secrets, which it can do without."""
-    from riskbot.settings.secrets import StandIns  # noqa: PLC0415 - see cli/__init__.py
-
-    env = StandIns(os.environ)
-    found = load_plugins(path, env)
+    found = load_plugins(path)
     for trouble in found.troubles:
         click.echo(f"warning: {trouble}", err=True)
-    return understand(path, found, env), found
+    return understand(path, found, keyless=True), found
 
 
 @contextmanager
@@ -140,19 +137,6 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         logger.disabled = False
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on a terminal's stderr; nothing where nobody looks."""
-    from rich.console import Console  # noqa: PLC0415 - see cli/common.py
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - as above
-
-    out = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def _write(path: Path, reports: list[Report]) -> None:

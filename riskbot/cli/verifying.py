@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riskbot.cli import stored
 from riskbot.cli.common import console, echo_json, fail, load_plugins, mistakes_told
-from riskbot.cli.progress import progress
+from riskbot.cli.progress import steps
 
 if TYPE_CHECKING:
     from riskbot.verify import Difference, Verdict
@@ -29,8 +29,7 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
     verdicts: dict[str, Verdict] = {}
     try:
         found = archive.segments(db, account or "")
-        with progress(db.name) as tell:
-            advance = _counting(sum(segment.looks for segment in found), tell)
+        with steps(db.name, sum(segment.looks for segment in found)) as advance:
             for name in dict.fromkeys(segment.account for segment in found):
                 verdicts[name] = verify_stored(db, name, kinds, advance)
     except (StoreError, BadRecording, ValueError) as error:
@@ -43,18 +42,6 @@ def verify(path: Path, db: Path, account: str | None, *, as_json: bool) -> None:
         _show(verdicts)
     if not all(verdict.exact for verdict in verdicts.values()):
         sys.exit(1)
-
-
-def _counting(looks: int, tell: Callable[[float], None]) -> Callable[[int], None]:
-    """From how many were judged to how much is done."""
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        tell(done / max(1, looks))
-
-    return advance
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

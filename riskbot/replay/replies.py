@@ -45,12 +45,41 @@ Skip = Callable[[BadInput], None]
 """Told of each part that is left out; raises it if nothing may be."""
 
 
-class Replies:
-    """A file of replies. Raises OSError."""
+class Lines:
+    """A file of lines, gzip or not. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self.name, self._path = path.name, path
         self._size, self._read = max(1, path.stat().st_size), 0
+
+    @property
+    def part(self) -> float:
+        """How much of it has been read, 0 to 1."""
+        return self._read / self._size
+
+    def read(self, skip: Skip) -> Iterator[bytes]:
+        """Line by line, in bounded memory; the rest of one that is too long is passed over."""
+        number = 0
+        with self._path.open("rb") as packed:
+            file = _unpacked(packed) if packed.peek(2)[:2] == _GZIP else packed
+            try:
+                while line := file.readline(LONGEST):
+                    number += 1
+                    self._read = packed.tell()
+                    yield line
+                    while len(line) == LONGEST and not line.endswith(b"\n"):
+                        line = file.readline(LONGEST)
+            except (EOFError, zlib.error, gzip.BadGzipFile):
+                why = "the file is cut off or damaged from here on; what is before it is good"
+                skip(BadInput(f"{self.name}:{number + 1}: {why}"))
+
+
+class Replies:
+    """A file of replies. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = Lines(path)
+        self.name = self._file.name
         head = self._head()
         self.knows = any(isinstance(entry, Known) for entry in head)
         """It says what the account's configuration was."""
@@ -63,7 +92,7 @@ class Replies:
     @property
     def part(self) -> float:
         """How much of it has been read, 0 to 1."""
-        return self._read / self._size
+        return self._file.part
 
     def past(self, span: float) -> list[Point]:
         """Nothing is known of what was before."""
@@ -72,29 +101,11 @@ class Replies:
 
     def entries(self, skip: Skip) -> Iterator[Entry]:
         """What stands in it, in bounded memory."""
-        with self._path.open("rb") as file:
-            packed = file.peek(2)[:2] == _GZIP
-            lines = _lines(_unpacked(file) if packed else file, self.name, skip)
-            for entry in entries(lines, self.name, skip):
-                self._read = file.tell()
-                yield entry
+        return entries(self._file.read(skip), self.name, skip)
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:
     return io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER)
-
-
-def _lines(file: Any, name: str, skip: Skip) -> Iterator[bytes]:
-    """Line by line; the rest of one that is too long is passed over."""
-    number = 0
-    try:
-        while line := file.readline(LONGEST):
-            number += 1
-            yield line
-            while len(line) == LONGEST and not line.endswith(b"\n"):
-                line = file.readline(LONGEST)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        skip(BadInput(f"{name}:{number + 1}: the file is cut off or damaged from here on; what is before it is good"))
 
 
 def entries(lines: Iterable[bytes], name: str, skip: Skip) -> Iterator[Entry]:

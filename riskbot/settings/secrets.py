@@ -18,14 +18,6 @@ class NoSecretError(Exception):
     """What a value refers to is not there."""
 
 
-STAND_IN = "stands-in-for-a-secret"
-"""Long enough for a token."""
-
-
-class StandIns(dict[str, str]):
-    """An environment for commands that send nothing: in place of a secret that is not there a word stands in."""
-
-
 class Secrets:
     """Fills in what values refer to. folder: where relative paths start. problems: what is not there."""
 
@@ -46,8 +38,6 @@ class Secrets:
         try:
             return self._spoken(value) if is_told(loc) else self._resolve(value)
         except NoSecretError as error:
-            if isinstance(self._env, StandIns) and not is_told(loc):
-                return STAND_IN
             self.problems.append(Loc(loc, str(error)))
             return "missing"
 

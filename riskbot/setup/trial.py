@@ -45,11 +45,11 @@ def message(receiver: str, now: float) -> Text:
     return Text(f"TEST · riskbot · {receiver}", "\n".join(lines), Severity.INFO)
 
 
-async def send(receiver: str, notifier: Notifier, now: float) -> Trial:
+async def send(receiver: str, notifier: Notifier, said: Text) -> Trial:
     """Send it as an alert would be sent, within the same time. Closes the notifier."""
     began = stopwatch()
     try:
-        verdict = await asyncio.wait_for(notifier.send(message(receiver, now)), SEND_DEADLINE)
+        verdict = await asyncio.wait_for(notifier.send(said), SEND_DEADLINE)
     except TimeoutError:
         verdict = Verdict(Outcome.AMBIGUOUS, f"no answer within {SEND_DEADLINE:g} s")
     finally:

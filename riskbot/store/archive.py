@@ -29,10 +29,10 @@ def batches(path: Path, chosen: Iterable[Segment]) -> Iterator[Batch]:
         yield from found
 
 
-def kept(path: Path) -> dict[str, Kept]:
-    """The configurations that were in force, by hash. Raises StoreError."""
+def kept(path: Path) -> list[Kept]:
+    """The configurations that were in force, oldest first. Raises StoreError."""
     with visit(path, writing=False) as db:
-        return {kept.hash: kept for kept in recording.bundles(db)}
+        return recording.bundles(db)
 
 
 def events(path: Path, account: str, since: float) -> list[Event]:

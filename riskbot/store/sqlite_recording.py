@@ -6,6 +6,7 @@ Each function works in an open database, inside the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from sqlite3 import Connection
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from riskbot.store import sqlite_past as past
 
 MOST_BATCHES = 1 << 20
 """Of a segment: the key of a batch is its segment's, times this, plus its place."""
+MOST_SEGMENTS = 1 << 20
+"""That are brought from elsewhere at once."""
 ROW = 40
 """Bytes that a batch takes in the file beyond its data."""
 
@@ -37,24 +40,26 @@ class Segment(Struct, frozen=True):
 _COLUMNS = "segment, account, name, first, last, batches, looks, bytes"
 
 
-def record(db: Connection, batches: Iterable[Batch]) -> None:
-    """Append batches with their points; a batch that is there already is left alone."""
+def record(db: Connection, batches: Iterable[Batch], keys: Iterator[int] | None = None) -> None:
+    """Append batches with their points; a batch that is there already is left alone.
+
+    keys: of new segments; None: each comes after all that there are. See `earlier`.
+    """
     for batch in batches:
         if batch.data:
-            _append(db, batch)
+            _append(db, batch, keys)
         if batch.points or batch.seen:
             past.record(db, batch.account, batch.points, batch.seen)
 
 
-def _append(db: Connection, batch: Batch) -> None:
-    data = compressed(batch.data)
-    sql = """
-        INSERT OR IGNORE INTO segments (account, name, first, last, batches, looks, bytes)
-        VALUES (?, ?, ?, ?, 0, 0, 0)
-        """
-    db.execute(sql, (batch.account, batch.segment, batch.first, batch.last))
-    sql = "SELECT segment FROM segments WHERE account = ? AND name = ?"
-    (key,) = db.execute(sql, (batch.account, batch.segment)).fetchone()
+def earlier(db: Connection, account: str) -> Iterator[int]:
+    """Keys for segments that are to be read before those which an account has: they were brought from elsewhere."""
+    (lowest,) = db.execute("SELECT min(segment) FROM segments WHERE account = ?", (account,)).fetchone()
+    return count(min(0, lowest or 0) - MOST_SEGMENTS)
+
+
+def _append(db: Connection, batch: Batch, keys: Iterator[int] | None) -> None:
+    data, key = compressed(batch.data), _key(db, batch, keys)
     sql = "INSERT OR IGNORE INTO batches (n, first, last, looks, data) VALUES (?, ?, ?, ?, ?)"
     n = key * MOST_BATCHES + batch.index
     if db.execute(sql, (n, batch.first, batch.last, batch.looks, data)).rowcount:
@@ -63,6 +68,20 @@ def _append(db: Connection, batch: Batch) -> None:
             WHERE segment = ?
             """
         db.execute(sql, (batch.last, batch.looks, len(data) + ROW, key))
+
+
+def _key(db: Connection, batch: Batch, keys: Iterator[int] | None) -> int:
+    """The key of its segment, which may begin with it."""
+    sql = "SELECT segment FROM segments WHERE account = ? AND name = ?"
+    if found := db.execute(sql, (batch.account, batch.segment)).fetchone():
+        return int(found[0])
+    sql = """
+        INSERT INTO segments (segment, account, name, first, last, batches, looks, bytes)
+        VALUES (?, ?, ?, ?, ?, 0, 0, 0) RETURNING segment
+        """
+    row = (next(keys) if keys else None, batch.account, batch.segment, batch.first, batch.last)
+    (key,) = db.execute(sql, row).fetchone()
+    return int(key)
 
 
 def segments(db: Connection, account: str = "", since: float = 0.0) -> list[Segment]:
@@ -112,6 +131,12 @@ def keep(db: Connection, kept: Kept) -> None:
 def bundles(db: Connection) -> list[Kept]:
     """All that are remembered, oldest first."""
     return [Kept(*row) for row in db.execute("SELECT since, hash, bundle FROM bundles ORDER BY since")]
+
+
+def remember_bundle(db: Connection, kept: Kept) -> None:
+    """What was in force elsewhere, from then on; another one of that moment stays."""
+    sql = "INSERT OR IGNORE INTO bundles (since, hash, bundle) VALUES (?, ?, ?)"
+    db.execute(sql, (kept.since, kept.hash, kept.bundle))
 
 
 def forget_bundles(db: Connection) -> None:
