@@ -263,7 +263,6 @@ async def test_no_command_says_a_secret(tmp_path: Path, monkeypatch: pytest.Monk
                 found.append((" ".join(words[:5]), await asyncio.to_thread(ran, words, env)))
         assert await program.stop() == 0
         found += [("the log", program.log.read_bytes())]
-    Path("/tmp/cmds.txt").write_text("\n".join(f"=== {a}\n{b}" for a, b in found[:-1]))
     said = "\n".join(str(what) for _, what in found)
     for words in ("the vault does not take ***", "no entry with ***, ***", "no pigeon flies to pigeon://***"):
         assert words in said, words
