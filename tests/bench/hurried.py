@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from riskbot.cli import main as riskbot
-from riskbot.service import Service
-from riskbot.service import journal
+from riskbot.service import Service, journal
 from riskbot.service.clock import Clock
-
 
 KEPT, PRUNED_EVERY = 3600.0, 900.0
 """Seconds of its clock."""
@@ -25,8 +23,8 @@ KEPT, PRUNED_EVERY = 3600.0, 900.0
 def main() -> None:
     """Arguments: the speed, where to write, the words of `riskbot`."""
     speed, target, words = float(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    journal.KEEP_PAST = journal.DAY = KEPT  # type: ignore[misc] # journal_days is 1
-    journal.PRUNE_EVERY = PRUNED_EVERY  # type: ignore[misc]
+    journal.KEEP_PAST = journal.DAY = KEPT
+    journal.PRUNE_EVERY = PRUNED_EVERY
     made, plain = Service.__init__, Service.run
 
     def make(self: Service, *parts: Any) -> None:
