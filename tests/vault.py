@@ -13,6 +13,7 @@ from tests.parrots import Parrot
 from tests.stage import RULES, put
 
 PLUGIN = """
+import os
 from pydantic import SecretStr
 from riskbot import AccountInfo, Notifier, Outcome, Rule, SourceError, Verdict, hookimpl
 

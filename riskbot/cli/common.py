@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from riskbot.plugins import Plugins
+    from riskbot.redact import Redactor
     from riskbot.rules import Rule
     from riskbot.settings import Config
 
@@ -32,7 +33,30 @@ def fail(message: str, code: int) -> NoReturn:
 
 def echo_json(value: object) -> None:
     """What `--json` prints: for machines, and still readable."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(_veiled(value), indent=2, ensure_ascii=False))
+
+
+def _veiled(value: object) -> object:
+    """The same value; no text in it holds what `conceal` was given."""
+    if isinstance(value, Mapping):
+        return {key: _veiled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_veiled(item) for item in value]
+    return veil().redact(value) if isinstance(value, str) else value
+
+
+def conceal(*secrets: str) -> None:
+    """Show them nowhere in this command: plugins know them, and may repeat them in any of their words."""
+    veil().add(*filter(_looks_secret, secrets))
+
+
+def veil() -> Redactor:
+    """Takes out of a text what this command must not show."""
+    from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
+
+    context = click.get_current_context(silent=True)
+    found: Redactor = context.find_root().meta.setdefault(__name__, Redactor()) if context else Redactor()
+    return found
 
 
 @contextmanager
@@ -84,9 +108,11 @@ def load_plugins(path: Path, env: Mapping[str, str] | None = None) -> Plugins:
     from riskbot.redact import Redactor, secrets_in  # noqa: PLC0415 - see cli/__init__.py
 
     found = plugins.load(settings.find_plugins(path, env))
-    if not found.troubles:
+    if not found.troubles and not found.plugins:
         return found
-    redact = Redactor([*secrets_in(os.environ), *settings.referred(path, env)]).redact
+    known = [*secrets_in(os.environ), *settings.referred(path, env)]
+    conceal(*known)
+    redact = Redactor(known).redact
     return replace(found, troubles=tuple(replace(one, why=redact(one.why)) for one in found.troubles))
 
 
@@ -107,7 +133,10 @@ def understand(
         if notifier(url, found.notifiers) is None and check_url is not None:
             check_url(url)
 
-    return settings.load(path, found.kinds, env, check if check_url else None, found.sources, keyless=keyless)
+    config = settings.load(path, found.kinds, env, check if check_url else None, found.sources, keyless=keyless)
+    if found.plugins:
+        conceal(*secrets(config))
+    return config
 
 
 def plugins_here() -> Plugins:
