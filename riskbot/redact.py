@@ -7,7 +7,7 @@ import html
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -44,6 +44,10 @@ _SECRET_KEY = re.compile(r"[-+: ]|.*(?:pass|pwd|token|key|secret|user|auth|login
 """Query keys (`+X-Auth` is a header of Apprise) whose values are secrets even when short."""
 
 
+_SECRET_NAME = re.compile(r"PASS|PWD|TOKEN|SECRET|CREDENTIAL|API_?KEY", re.IGNORECASE)
+"""Variables of the environment whose values are secrets; a value that begins as a path only says where one is."""
+
+
 def secrets_of(url: str) -> frozenset[str]:
     """Return the parts of an Apprise or HTTP URL that nobody else may see: login, token, path and query values.
 
@@ -59,6 +63,15 @@ def secrets_of(url: str) -> frozenset[str]:
     if schema.lower() not in _OPEN_HOSTS and not _OPEN_HOST.fullmatch(host):
         found += [host, *host.split(":")]
     return frozenset(clean for raw in found for clean in _cleaned(raw) if len(clean) >= SHORTEST)
+
+
+def secrets_in(env: Mapping[str, str]) -> frozenset[str]:
+    """Return the values of an environment that are secrets by their names: plugins may know them, and name them."""
+    return frozenset(
+        value
+        for name, value in env.items()
+        if _SECRET_NAME.search(name) and len(value) >= _BY_CHANCE and value[0] != "/"
+    )
 
 
 def _login_parts(login: str) -> Iterator[str]:
@@ -114,8 +127,11 @@ _URL_SAFE_BASE64 = str.maketrans("+/", "-_")
 
 
 def _parts(secret: str, forms: Iterable[str]) -> Iterator[str]:
-    """By which a secret made by chance is recognised though it was cut, by a service that quotes the half of it."""
-    if len(secret) >= _BY_CHANCE and re.search(r"\d", secret) and re.search(r"[^\W\d]", secret):
+    """By which a secret made by chance is recognised though it was cut, by a service that quotes the half of it.
+
+    Of a URL there are none: its host may be seen, and what is secret in it is registered by itself.
+    """
+    if "://" not in secret and len(secret) >= _BY_CHANCE and re.search(r"\d", secret) and re.search(r"[^\W\d]", secret):
         for form in forms:
             parts = (form[i : i + PART] for i in range(len(form) - PART + 1))
             yield from (part.lower() for part in parts if _TELLING.search(part))

@@ -28,6 +28,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -477,7 +478,10 @@ class Measured(Struct, frozen=True):
     @property
     def has_number(self) -> bool:
         """Is there anything to judge in it?"""
-        return any(reading.value.is_finite() for reading in self.readings)
+        for reading in self.readings:  # noqa: SIM110 - a generator costs more than all that it asks
+            if reading.value.is_finite():
+                return True
+        return False
 
 
 MOST_READINGS = 10_000
@@ -563,6 +567,14 @@ def _checked(reading: Any) -> Reading:
     raise ValueError(f"gave a reading of {type(value).__name__} {value!s:.20}")
 
 
+def _without_secrets(words: str, rule: object) -> str:
+    """Without those that its kind declares as such."""
+    for _, value in rule if isinstance(rule, Rule) else ():
+        if isinstance(value, SecretStr) and (secret := value.get_secret_value()):
+            words = words.replace(secret, "***")
+    return words
+
+
 def _blame(error: BaseException, method: Callable[..., Any]) -> str:
     """What was raised, for people, and by which line of the file where the method stands; else, where that begins."""
     code = getattr(method, "__code__", _blame.__code__)
@@ -573,7 +585,7 @@ def _blame(error: BaseException, method: Callable[..., Any]) -> str:
         frame = frame.tb_next
     where = f" ({code.co_filename.rpartition('/')[2]}:{line})"
     try:
-        words = f"{error!s:.120}"
+        words = f"{_without_secrets(str(error), getattr(method, '__self__', None)):.120}"
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
     told = f"the rule failed: {type(error).__name__}: {words}{where}"

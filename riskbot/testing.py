@@ -1,4 +1,4 @@
-"""For the tests of plugins: plays snapshots through a rule and the real engine. No I/O, no clock.
+"""For the tests of plugins: plays snapshots through a rule and all that judges it live. No I/O, no clock.
 
 ```python
 plugin = load("plugins/concentration.py")
@@ -19,14 +19,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from riskbot import delivery, engine, plugins
-from riskbot.asker import Asker
+from riskbot import plugins
 from riskbot.delivery import Receiver
-from riskbot.history import History
-from riskbot.model import AccountInfo, Alerts, Event, Outage, Reading, Severity, View
+from riskbot.model import AccountInfo, Event, Reading, Severity
+from riskbot.playback import Failure, Known, Player, Reply, at_once
 from riskbot.plugins import files
-from riskbot.rules import Measured, Rule, suggest, tell
+from riskbot.rules import Measured, Rule, suggest
 from riskbot.snapshot import Snapshot, field_paths
+from riskbot.source import SourceError
+from riskbot.store import Message as Sent
 
 START = 1_700_000_000.0
 """The moment of the first snapshot: 14 Nov 2023, 22:13:20 UTC."""
@@ -112,32 +113,28 @@ class _Stage:
     """One account with one rule and one receiver that hears all."""
 
     def __init__(self, rule: Rule, every: float, info: AccountInfo, account: str) -> None:
-        self.rule, self.every, self.info, self.account = rule, every, info, account
-        self.ask = Asker([rule])
-        self.history = History(rule.wants())
-        self.alerts, self.seen, self.now = Alerts(), Snapshot({"details": []}), START
+        self.rule, self.every, self.now = rule, every, START
         self.readings: list[tuple[Reading, ...]] = []
         self.events: list[Event] = []
         self.messages: list[Message] = []
+        hears = [Receiver("test", Severity.INFO)]
+        self.player = Player(account, [rule], hears, poll_every=every, heard=self.events.append, told=self._told)
+        at_once(self.player.play(Known(START, info)))
 
     def show(self, seen: Snapshot | None) -> None:
-        outage = Outage(self.now, "the poll failed") if seen is None else None
-        if seen is not None:
-            seen.fetched_at, self.seen = self.now, seen
-            self.history.add(seen)
-        view = View(self.account, self.now, self.seen, self.history, self.info, outage, self.alerts)
-        self._judge(view, self.ask(view))
+        if seen is None:
+            at_once(self.player.play(Failure(self.now, SourceError("the poll failed"))))
+        else:
+            seen.fetched_at = self.now
+            at_once(self.player.play(Reply(seen)))
+        if seen is not None or self.rule.SEES_OUTAGE:
+            self._note(self.player.judge.measured[self.rule.name])
         self.now += self.every
 
-    def _judge(self, view: View, measured: Mapping[str, Measured]) -> None:
-        for answer in measured.values():
-            if answer.failed:
-                raise AssertionError(answer.missing)
-            self.readings.append(answer.readings)
-        step = engine.step(self.account, [self.rule], self.alerts, measured, self.now, max(10.0, 10 * self.every))
-        rules = {self.rule.name: self.rule}
-        receivers = [Receiver("test", Severity.INFO)]
-        planned = delivery.plan(step.alerts, step.events, rules, receivers, lambda event: tell(self.rule, view, event))
-        self.alerts = planned.alerts
-        self.events += step.events
-        self.messages += [Message(message.title, message.body) for message in planned.messages]
+    def _note(self, answer: Measured) -> None:
+        if answer.failed:
+            raise AssertionError(answer.missing)
+        self.readings.append(answer.readings)
+
+    def _told(self, message: Sent) -> None:
+        self.messages.append(Message(message.title, message.body))

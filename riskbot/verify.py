@@ -167,6 +167,16 @@ class Rerun:
         self._store = MemoryStore()
         self._begin("")
 
+    @property
+    def alerts(self) -> Alerts:
+        """As they are by now."""
+        return self._judge.alerts
+
+    @property
+    def points(self) -> Iterable[Point]:
+        """What is written down of the past by now."""
+        return self._store.points
+
     def play(self, entry: Entry) -> None:
         """What happened next."""
         at_once(self._play(entry))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import shutil
 import subprocess
@@ -16,8 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from riskbot.cli import main
+from riskbot.cli.common import progress
+from riskbot.model import Observation
 from riskbot.recording import BadRecording, Look, decode
-from riskbot.replay import importing
+from riskbot.replay import exporting, importing
+from riskbot.snapshot import Snapshot
 from riskbot.store import archive
 from riskbot.store import sqlite_recording as recording
 from riskbot.store.sqlite import SqliteStore
@@ -180,6 +184,22 @@ def test_an_output_that_cannot_be_written_is_told(folder: Path) -> None:
     assert told(journal(folder, "export", "-o", "nowhere/a.jsonl")) == "nowhere/a.jsonl: No such file or directory"
 
 
+def test_a_look_at_nothing_is_no_line() -> None:
+    assert list(exporting.plain([Look(Observation(1.0, None, None, None, 10.0))])) == []
+
+
+def test_a_clock_that_was_set_back_stands_still() -> None:
+    course = [Look(Observation(at, Snapshot({"details": []}, at), None, None, 10.0)) for at in (T / 1000, T / 1000 - 5)]
+
+    assert [line["t"] for line in exporting.plain(course)] == [T, T]
+
+
+def test_an_exact_export_of_a_part_has_the_alerts_of_that_part(folder: Path) -> None:
+    found = lines(journal(folder, "export", "--exact", "--to", "2023-11-14T22:13:21"))
+
+    assert [line["event"]["at"] for line in found if "event" in line] == [T / 1000 + at for at in (2, 4, 6)]
+
+
 # Into it.
 
 
@@ -299,6 +319,35 @@ def test_a_wrong_line_of_an_exact_export_is_told_with_its_number(folder: Path, l
 
     assert journal(folder, "import", "bad.jsonl", "--journal", "new.db", "--skip-bad").exit_code == 0
     assert verify_stored(folder / "new.db", "main", KINDS) == Verdict(84, 4, ())
+
+
+def test_a_long_exact_export_is_brought_in_part_by_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "AT_ONCE", 7)
+    journal(folder, "export", "--exact", "-o", "exact.jsonl.gz")
+
+    assert journal(folder, "import", "exact.jsonl.gz", "--journal", "new.db").exit_code == 0
+    assert verify_stored(folder / "new.db", "main", KINDS) == Verdict(84, 4, ())
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    with progress("march.jsonl", 2.0) as advance:
+        advance(1.0)
+    assert "march.jsonl" in screen.getvalue()
+    assert "50%" in screen.getvalue()
+
+    screen.terminal, before = False, screen.getvalue()
+    with progress("march.jsonl", 2.0) as advance:
+        advance(1.0)
+    assert screen.getvalue() == before
+
+
+class Screen(io.StringIO):
+    terminal = True
+
+    def isatty(self) -> bool:
+        return self.terminal
 
 
 def test_an_exact_export_that_is_cut_off_is_told(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from riskbot import plugins, settings
 from riskbot.cli import COMMANDS
+from riskbot.replay.incidents import labelled
 from riskbot.rules import Rule
 from riskbot.simulator import parse_scenario
 from tests.files import KINDS
@@ -90,6 +92,12 @@ HOW_TRIED = {
     "riskbot outbox retry 613a": "test_cli_outbox.py",
     "riskbot test": "test_the_cases_of_the_readme_come_as_it_shows",
     "riskbot test --update": "test_the_cases_of_the_readme_come_as_it_shows",
+    "riskbot replay crash --rules bolder.toml --against current --lead-to 'mgnRatio <= 1'": "test_the_story_of_…",
+    "riskbot replay crash --sweep 'margin ratio.below.critical=2:4:0.5' --lead-to 'mgnRatio <= 1'": "the same",
+    "riskbot replay --fail-if 'missed > 0 or messages_per_day.phone > 20' --labels incidents.toml": (
+        "test_cli_replay.py"
+    ),
+    "riskbot replay --verify": "test_replay_journal.py",
     "riskbot reload --plan -c new.toml": "test_cli_reload.py",
     "riskbot rules kinds change": "test_cli_rules.py",
     'riskbot rules new change --name "debt grows" >> rules.toml': "test_a_rule_is_appended_as_the_readme_says",
@@ -99,6 +107,9 @@ HOW_TRIED = {
     "riskbot metrics": "test_metrics.py",
     "riskbot metrics prometheus > riskbot.rules.yml": "test_dashboards.py",
     "riskbot metrics grafana > riskbot.dashboard.json": "test_dashboards.py",
+    "riskbot journal size": "test_cli_journal.py",
+    "riskbot journal export main --from 2026-03-01 -o march.jsonl.gz": "test_cli_journal.py",
+    "riskbot journal import march.jsonl.gz --account march --journal old.db": "test_cli_journal.py",
     "riskbot simulate crash --speed 10 --port 8900": "test_cli_simulate.py",
     "curl -d 'html=502' http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
     "curl -X DELETE http://127.0.0.1:8900/simulator/faults": "test_cli_simulate.py",
@@ -177,6 +188,29 @@ def test_the_cases_of_the_readme_come_as_it_shows(tmp_path: Path) -> None:
     path.write_text(f"{path.read_text()}\n{more}")
     told = riskbot("test", "--quick", cwd=tmp_path, env=env)
     assert (told.returncode, told.stderr) == (0, ""), told.stdout
+
+
+def test_the_story_of_a_replay_is_as_the_readme_tells_it(tmp_path: Path) -> None:
+    example = (ROOT / "rules.example.toml").read_text()
+    edited = next(block for block in blocks("toml") if "emergency = 2.5" in block).splitlines()[-1]
+    bolder = re.sub(r"^below = .*emergency = 1.5.*$", edited, example, count=1, flags=re.MULTILINE)
+    assert bolder != example
+    (tmp_path / "rules.toml").write_text(example)
+    (tmp_path / "bolder.toml").write_text(bolder)
+    env = {**os.environ, "COLUMNS": "124"}
+    block = next(block for block in blocks("console") if block.startswith("$ riskbot replay crash --rules"))
+    told = riskbot(*shlex.split(block.splitlines()[0])[2:], cwd=tmp_path, env=env)
+    assert [line.rstrip() for line in told.stdout.splitlines()] == block.splitlines()[1:], told.stderr
+    swept = next(line for block in blocks("console") for line in block.splitlines() if "--sweep" in line)
+    told = riskbot(*shlex.split(swept)[2:], cwd=tmp_path, env=env)
+    assert (told.returncode, told.stdout.count("█" * 24)) == (0, 5), told.stderr
+
+
+def test_incidents_are_written_as_the_readme_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "incidents.toml"
+    path.write_text(next(block for block in blocks("text") if "[[incidents]]" in block))
+    (incident,) = labelled(path)
+    assert (incident.at - incident.since, incident.until, incident.rules) == (5400, incident.at, ("margin*",))
 
 
 def test_the_readme_lists_every_kind_key_and_command() -> None:

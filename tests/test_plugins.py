@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import types
@@ -214,6 +215,14 @@ def test_a_broken_plugin_leaves_the_others_alone(folder: Folder) -> None:
     assert found.renders == ()
 
 
+def test_a_stock_kind_that_a_plugin_hands_on_stays_riskbots_own(folder: Folder) -> None:
+    folder.put("mine.py", "from riskbot.builtin.rules import register_rules\n")
+    found = folder.load()
+
+    assert found.troubles
+    assert not any(kind.PLUGIN for kind in found.kinds.values())
+
+
 def test_where_two_offer_the_same_word_the_first_has_it_and_that_is_said(folder: Folder) -> None:
     first = folder.put("a.py", HEAD + KIND.format(kind="mine"))
     second = folder.put("b.py", HEAD + KIND.format(kind="mine"))
@@ -370,3 +379,21 @@ def test_all_that_a_plugin_may_import_is_there_and_nothing_else() -> None:
     assert riskbot.Rule is Rule
     with pytest.raises(AttributeError, match="no attribute 'Rulle'"):
         _ = riskbot.Rulle  # type: ignore[attr-defined] # on purpose
+
+
+def test_a_plugin_has_the_hash_of_its_file_as_it_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "from riskbot import hookimpl\n\n@hookimpl\ndef on_transition(event):\n    pass\n"
+    (tmp_path / "mine.py").write_text(source)
+    tmp_path.chmod(0o700)
+    (tmp_path / "mine.py").chmod(0o600)
+    entry = EntryPoint("theirs", "theirs", "riskbot")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+    monkeypatch.setitem(sys.modules, "theirs", module("theirs", on_transition=lambda event: None))
+
+    found = plugins.load([tmp_path])
+    (tmp_path / "mine.py").write_text(f"{source}# changed\n")
+
+    assert {plugin.name: plugin.hash for plugin in found.plugins} == {
+        "theirs": "",
+        "mine": hashlib.sha256(source.encode()).hexdigest(),
+    }

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from riskbot.history import Point
+from riskbot.model import Alerts, Cause, Observation
+from riskbot.recording import Again, Checkpoint, Drained, Entry, Look, Started, Taken
 from riskbot.service import recorder as recorder_module
+from riskbot.service.journal import DAY, KEEP_PAST
+from riskbot.snapshot import Snapshot
 from riskbot.store import archive
 from riskbot.store import sqlite_recording as recording
 from riskbot.store.visit import visit
-from riskbot.verify import Verdict, verify_stored
-from tests.desk import KINDS
+from riskbot.verify import Rerun, Verdict, verify, verify_stored
+from tests.desk import DEBT, KINDS, RATIO
 from tests.lives import Life, crashed
 
 
@@ -132,3 +137,84 @@ async def test_in_the_midst_of_a_life_only_what_hangs_on_older_windows_may_diffe
 
     assert verdict.exact
     assert verdict.events > 10
+
+
+# One step after the other.
+
+
+def lately(at: float, ratio: str = "12", liab: str = "0") -> Look:
+    row = {"ccy": "USDT", "eq": "1000", "eqUsd": "1000", "liab": liab, "mgnRatio": ""}
+    return Look(Observation(at, Snapshot({"mgnRatio": ratio, "details": [row]}, at), None, None, 10.0))
+
+
+def rerun(*entries: Entry, before: tuple[Point, ...] = ()) -> tuple[list[str], Rerun]:
+    """What came of it, as `rule 2`, and the rerun."""
+    found = Rerun("main", lambda _: [RATIO, DEBT], before)
+    for entry in entries:
+        found.play(entry)
+    return [f"{event.rule} {event.after:d} at {event.at:g}" for event in found.events], found
+
+
+def test_no_entries_are_nothing_to_be_wrong_about() -> None:
+    assert verify("main", [], lambda _: [], []) == Verdict(0, 0, ())
+
+
+def test_what_another_owner_had_written_is_taken_up_and_the_last_reply_judged_once_more() -> None:
+    blind = Observation(3.0, None, None, None, 10.0)
+    theirs = Alerts(seen=2.0)
+
+    told, found = rerun(
+        Started(0.0, Alerts(), 0.0, "b"), lately(1.0, "2.5"), Taken(2.0, theirs), Again(blind), lately(4.0, "2.5")
+    )
+
+    assert told == ["margin_ratio 3 at 1", "margin_ratio 3 at 1"], "the second is theirs to tell"
+    assert found.looks == 2
+
+
+def test_windows_are_filled_from_what_was_written_down_before() -> None:
+    started = Started(100.0, Alerts(), 99.0, "b")
+    before = (Point("details.liab", "USDT", 50.0, "100"),)
+
+    told, found = rerun(started, lately(101.0, liab="150"), before=before)
+    assert told == ["change 2 at 101"]
+    assert found.sure_from == 0.0
+
+    told, found = rerun(started, lately(101.0, liab="150"))
+    assert told == []
+    assert found.sure_from == 100.0 + 3600.0, "nobody knows what was in them"
+
+
+def test_a_start_of_an_account_that_is_not_in_the_file_ends_what_it_had() -> None:
+    found = Rerun("main", lambda bundle: [RATIO] if bundle == "b" else [])
+    for entry in (Started(0.0, Alerts(), 0.0, "b"), lately(1.0, "2.5")):
+        found.play(entry)
+    found.play(Started(9.0, found.alerts, 1.0, "without it"))
+
+    assert [(event.after, event.cause) for event in found.events[1:]] == [(0, Cause.RULE_REMOVED)]
+
+
+def test_a_long_past_is_forgotten_as_the_watch_forgets_it() -> None:
+    days = [
+        entry for day in range(20) for entry in (lately(day * DAY, liab=str(day + 1)), Drained(day * DAY, day * DAY))
+    ]
+
+    _, found = rerun(Started(0.0, Alerts(), 0.0, "b"), *days)
+
+    assert len(list(found.points)) == KEEP_PAST / DAY + 2
+    assert DAY == 86400.0
+
+
+def test_a_checkpoint_before_any_reply_is_where_to_begin() -> None:
+    told, found = rerun(Checkpoint(5.0, Alerts(), "b", None, resumes=True), lately(6.0, "2.5"))
+
+    assert told == ["margin_ratio 3 at 6"]
+    assert found.sure_from == 5.0 + 3600.0
+
+
+def test_a_checkpoint_that_knows_it_otherwise_is_told_and_believed() -> None:
+    course = Started(0.0, Alerts(), 0.0, "b"), lately(1.0, "2.5"), Checkpoint(2.0, Alerts(seen=1.0), "b", None)
+
+    told, found = rerun(*course, lately(3.0, "2.5"))
+
+    assert found.strayed == [2.0]
+    assert told == ["margin_ratio 3 at 1", "margin_ratio 3 at 3"]

@@ -44,6 +44,8 @@ WINDOW = 2.0
 CCY_LIMIT = 20
 BODY_LIMIT = 8 * 2**20
 """Bytes after decompression; the largest account seen is under 1 MiB."""
+PIECE = 2**16
+"""Bytes. What was unpacked from a small answer is taken piece by piece, and given up before all of it is there."""
 DEADLINE = 5.0
 CLOCK_EVERY = 600.0
 """Seconds after which the clock offset is learnt anew."""
@@ -343,7 +345,7 @@ async def read(request: Any, deadline: float = DEADLINE) -> tuple[bytes, int]:
     try:
         async with request as response:
             body = bytearray()
-            while chunk := await response.content.read(BODY_LIMIT):
+            while chunk := await response.content.read(PIECE):
                 body += chunk
                 if len(body) > BODY_LIMIT:
                     raise SourceError(f"the answer is larger than {BODY_LIMIT >> 20} MiB", Remedy.BACK_OFF)

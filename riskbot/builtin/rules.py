@@ -284,6 +284,10 @@ Growths = Annotated[
 ]
 
 
+_number = lru_cache(1024)(text.number)
+"""Several rules say the same numbers, at every look."""
+
+
 @lru_cache(1024)
 def _unmoved(ccy: str) -> Reading:
     return Reading(ZERO, ccy)
@@ -388,7 +392,7 @@ min_usd = 500
             return self._without_price(ccy, before, value)
         if self.min_usd and max(abs(value), abs(before)) * price < self.min_usd:
             return Reading(Decimal(0), ccy)  # dust
-        note = f"{text.number(before)} → {text.number(value)}"
+        note = f"{_number(before)} → {_number(value)}"
         if self._unit == "%":
             floor = self.min_usd / price if price else Decimal(0)
             base = max(abs(before), floor)
@@ -399,7 +403,7 @@ min_usd = 500
         """A tier in USD can't be judged without a price. Otherwise it can, and what may be dust is not held back."""
         if self._unit == "$":
             return Reading.missing(f"no USD price of {ccy}: {self.field} can't be judged in USD", ccy)
-        moved, note = abs(value - before), f"{text.number(before)} → {text.number(value)}, worth unknown: no USD price"
+        moved, note = abs(value - before), f"{_number(before)} → {_number(value)}, worth unknown: no USD price"
         if self._unit == "%":
             return Reading(moved / abs(before) if before else FROM_NOTHING, ccy, note)
         return Reading(moved, ccy, note)

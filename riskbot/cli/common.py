@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from riskbot.plugins import Plugins
+    from riskbot.redact import Redactor
     from riskbot.rules import Rule
     from riskbot.settings import Config
 
@@ -32,7 +33,30 @@ def fail(message: str, code: int) -> NoReturn:
 
 def echo_json(value: object) -> None:
     """What `--json` prints: for machines, and still readable."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(_veiled(value), indent=2, ensure_ascii=False))
+
+
+def _veiled(value: object) -> object:
+    """The same value; no text in it holds what `conceal` was given."""
+    if isinstance(value, Mapping):
+        return {key: _veiled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_veiled(item) for item in value]
+    return veil().redact(value) if isinstance(value, str) else value
+
+
+def conceal(*secrets: str) -> None:
+    """Show them nowhere in this command: plugins know them, and may repeat them in any of their words."""
+    veil().add(*filter(_looks_secret, secrets))
+
+
+def veil() -> Redactor:
+    """Takes out of a text what this command must not show."""
+    from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
+
+    context = click.get_current_context(silent=True)
+    found: Redactor = context.find_root().meta.setdefault(__name__, Redactor()) if context else Redactor()
+    return found
 
 
 @contextmanager
@@ -74,10 +98,22 @@ def load_all(
 
 
 def load_plugins(path: Path, env: Mapping[str, str] | None = None) -> Plugins:
-    """The plugins of a rules file, and of installed packages. Raises ConfigError."""
-    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+    """The plugins of a rules file, and of installed packages. Raises ConfigError.
 
-    return plugins.load(settings.find_plugins(path, env))
+    What is wrong with one is told in its own words; they may not hold what the file or the environment hides.
+    """
+    from msgspec.structs import replace  # noqa: PLC0415 - see cli/__init__.py
+
+    from riskbot import plugins, settings  # noqa: PLC0415 - pydantic is not needed for --help
+    from riskbot.redact import Redactor, secrets_in  # noqa: PLC0415 - see cli/__init__.py
+
+    found = plugins.load(settings.find_plugins(path, env))
+    if not found.troubles and not found.plugins:
+        return found
+    known = [*secrets_in(os.environ), *settings.referred(path, env)]
+    conceal(*known)
+    redact = Redactor(known).redact
+    return replace(found, troubles=tuple(replace(one, why=redact(one.why)) for one in found.troubles))
 
 
 def understand(
@@ -97,7 +133,10 @@ def understand(
         if notifier(url, found.notifiers) is None and check_url is not None:
             check_url(url)
 
-    return settings.load(path, found.kinds, env, check if check_url else None, found.sources, keyless=keyless)
+    config = settings.load(path, found.kinds, env, check if check_url else None, found.sources, keyless=keyless)
+    if found.plugins:
+        conceal(*secrets(config))
+    return config
 
 
 def plugins_here() -> Plugins:
@@ -116,8 +155,10 @@ def known_kinds() -> dict[str, type[Rule]]:
 
 
 def secrets(config: Config) -> list[str]:
-    """All that must not be seen: of each account, of the receivers' URLs, and the token of [web]."""
-    from riskbot.redact import secrets_of  # noqa: PLC0415 - see cli/__init__.py
+    """All that must not be seen: of accounts, rules, receivers' URLs, [web], [heartbeat] and the environment."""
+    from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
+
+    from riskbot.redact import secrets_in, secrets_of  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.model import texts  # noqa: PLC0415 - see cli/__init__.py
 
     keys = [
@@ -126,6 +167,7 @@ def secrets(config: Config) -> list[str]:
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
     options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
+    declared = [value.get_secret_value() for rule in config.rules for _, value in rule if isinstance(value, SecretStr)]
     token = [config.web.token.get_secret_value()] if config.web and config.web.token else []
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
     if config.heartbeat:
@@ -133,6 +175,8 @@ def secrets(config: Config) -> list[str]:
     return [
         *keys,
         *token,
+        *declared,
+        *secrets_in(os.environ),
         *filter(_looks_secret, options),
         *urls,
         *(part for url in urls for part in secrets_of(url) if _looks_secret(part)),

@@ -93,7 +93,7 @@ class _Bad:
 # How much it is.
 
 
-@command.command("size")
+@command.command("size", short_help="How much there is of each account.")
 @_db_option
 @config_option
 @json_option
@@ -152,7 +152,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 # Out of it.
 
 
-@command.command("export")
+@command.command("export", short_help="Write what was seen as lines of JSON.")
 @click.argument("account", required=False)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file; ….gz is packed.")
 @click.option("--from", "start", callback=stored.point, help="From that moment on (UTC): 2026-03-01T14:30.")
@@ -250,7 +250,7 @@ def _exact(path: Path, account: str, chosen: list[Segment]) -> Iterator[tuple[by
 # Into it.
 
 
-@command.command("import")
+@command.command("import", short_help="Bring in what was seen elsewhere.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--account", help="Whose it is; an exact export says that itself.")
 @_skip_option

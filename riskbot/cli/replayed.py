@@ -205,30 +205,35 @@ def remarks(found: dict[str, Any]) -> Iterator[str]:
 # ---------------------------------------------------------------- incidents, another file, a sweep
 
 
+TIERS = ("info", "warning", "critical", "emergency")
+
+
 def incidents(found: dict[str, Any]) -> Iterator[Block]:
-    """Who told of each, how long before; beside it, with the other rules."""
+    """Who told of each, and how long before; below it, where it differs, with the other rules."""
     for i, incident in enumerate(found.get("incidents", ())):
-        others = found.get("against", {}).get("incidents")
         how = "MISSED" if incident["missed"] else "told before"
         yield f"\n{incident['name']}, {_clock(incident['at'], found)}: {how}"
-        before = others[i]["leads"] if others else {}
-        rows = [
-            (rule, _lead(incident["leads"].get(rule, {})), *((_lead(before.get(rule, {})),) if others else ()))
-            for rule in sorted({*incident["leads"], *before})
-        ]
+        others = found["against"]["incidents"][i]["leads"] if "against" in found else {}
+        rows = list[Sequence[str]]()
+        for rule in sorted({*incident["leads"], *others}):
+            mine, other = incident["leads"].get(rule, {}), others.get(rule, {})
+            rows.append((rule, *_leads(mine)))
+            if "against" in found and mine != other:
+                rows.append((f"  with {found['against']['rules']}", *_leads(other)))
         if rows:
-            yield ("by", "how long before", *((f"with {found['against']['rules']}",) if others else ())), rows
+            yield ("how long before", *TIERS), rows
     if "incidents" in found and not found["incidents"]:
         yield "\nno incident: it never came to that"
 
 
-def _lead(lead: dict[str, float]) -> str:
-    """`info 15 min, critical 4 min`; a tier that was told together with a worse one is not mentioned."""
+def _leads(lead: dict[str, float]) -> Iterator[str]:
+    """Of each tier; one that was told together with a worse one is not mentioned."""
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    worst_first = list(lead.items())[::-1]
-    told = {seconds: tier for tier, seconds in worst_first[::-1]}
-    return ", ".join(f"{tier} {span(seconds)}" for seconds, tier in told.items()) or NOTHING
+    for i, tier in enumerate(TIERS):
+        at = lead.get(tier)
+        told = at is not None and at not in (lead.get(worse) for worse in TIERS[i + 1 :])
+        yield span(at) if told and at is not None else NOTHING
 
 
 def against(found: dict[str, Any]) -> Iterator[Block]:

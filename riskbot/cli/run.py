@@ -154,11 +154,11 @@ async def watch(
     store = await wiring.store(config.db)
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
     try:
-        service = Service(wiring.bundle(config, exchange, found), store)
+        service = Service(wiring.bundle(config, exchange, found, redactor.redact), store)
 
         def read() -> Bundle:
             config_now, found_now = reread(path, config.db, redactor, service.bundle.plugins)
-            return wiring.bundle(config_now, exchange, found_now)
+            return wiring.bundle(config_now, exchange, found_now, redactor.redact)
 
         herald = Herald(service, systemd)
         reloader = Reloader(path, read, service, used, herald.reloading)

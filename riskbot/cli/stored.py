@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import STYLES, console, fail, load_plugins, mistakes_told
+from riskbot.cli.common import STYLES, console, fail, load_plugins, mistakes_told, veil
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -81,7 +81,8 @@ def headline(alert: Mapping[str, Any]) -> str:
 
 
 def plain(words: str) -> str:
-    """On one line, without signs that a terminal would obey: a plugin's words and a server's may hold any."""
+    """On one line, without signs that a terminal would obey, nor secrets: a plugin's words may hold any."""
+    words = veil().redact(words)
     return words if words.isprintable() else "".join(sign if sign.isprintable() else " " for sign in words)
 
 

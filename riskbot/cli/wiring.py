@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,7 +23,9 @@ from riskbot.store.surviving import SurvivingStore
 NO_PLUGINS = Plugins()
 
 
-def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> Bundle:
+def bundle(
+    config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS, redact: Callable[[str], str] = str
+) -> Bundle:
     """All that the service needs of a rules file; its sources share one session."""
     settings = config.receivers
     return Bundle(
@@ -42,6 +44,7 @@ def bundle(config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS) -> B
         _told(config.start.receivers, settings),
         daily(config.daily, settings),
         config.web,
+        redact,
     )
 
 

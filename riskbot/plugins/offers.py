@@ -122,7 +122,8 @@ def _offers(found: pluggy.PluginManager, name: str, file: str) -> Plugin:
                 hooks.append(Hook(name, file, hook, own.function, tuple(own.argnames)))
     kinds = given.get("register_rules", {})
     for kind in kinds.values():
-        kind.PLUGIN = name
+        if not kind.__module__.startswith("riskbot.builtin."):  # one that is only handed on is not the plugin's
+            kind.PLUGIN = name
     others = {field: given.get(f"register_{field}", {}) for field in ("sources", "notifiers", "commands")}
     return Plugin(name, file, kinds, hooks=tuple(hooks), **others)
 

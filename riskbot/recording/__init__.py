@@ -1,6 +1,6 @@
 """The recording of an account: all that its alerts were made of, so that it can be judged again. Pure.
 
-entries.py: what is written down. wire.py: how it is written. encoder.py, decoder.py: from one to the other and back.
+entries.py: what is written down. wire.py: how it is written. encoder.py with tables.py, decoder.py: there and back.
 """
 
 from __future__ import annotations

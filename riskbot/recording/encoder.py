@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress, count
-from operator import ne, sub
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -25,6 +22,7 @@ from riskbot.recording.entries import (
     Started,
     Taken,
 )
+from riskbot.recording.tables import Tables, plain
 from riskbot.snapshot import Snapshot
 
 _NOTHING: tuple[Outage | None, AccountInfo | None, float | None] = (None, None, None)
@@ -54,7 +52,7 @@ class Encoder:
     def _reset(self) -> None:
         self._moment = 0.0
         self._context = _NOTHING
-        self._tables = _Tables()
+        self._tables = Tables()
         self._fetched_at = 0.0
 
     def add(self, entry: Entry) -> None:
@@ -134,7 +132,7 @@ class Encoder:
         self._open(entry.at)
         if entry.snapshot is not None:
             self._tables.lay_out(entry.snapshot.raw)
-            reply, self._fetched_at = _plain(entry.snapshot.raw), entry.snapshot.fetched_at
+            reply, self._fetched_at = plain(entry.snapshot.raw), entry.snapshot.fetched_at
         self._put(entry.at, wire.Mark(entry.at, before, index, entry.alerts, entry.bundle, reply, self._fetched_at))
 
     def _look(self, seen: Observation) -> None:
@@ -163,85 +161,3 @@ class Encoder:
     def _since(self, at: float) -> wire.When:
         before, self._moment = self._moment, at
         return wire.packed(at, before)
-
-
-class _Tables:
-    """The last reply: for each of its tables the keys, and the values in their slots."""
-
-    def __init__(self) -> None:
-        self._keys: list[list[str]] = [[]]
-        self._values: list[list[Any]] = [[]]
-        self._odd: list[list[int]] = [[]]
-        """Where something stands that is no text: 1 == 1.0 == True, but they are not the same."""
-        self._names: list[str] = []
-
-    def fit(self, raw: dict[str, Any]) -> bool:
-        """Has this reply the same tables with the same keys, in the same order?"""
-        rows = raw["details"]
-        return self._names == [row["ccy"] for row in rows] and self._keys == [[*raw], *map(list, rows)]
-
-    def lay_out(self, raw: dict[str, Any]) -> wire.Layout:
-        """Go over to the tables of this reply; what is new has its values with it."""
-        old, keys, names = self._values, self._keys, {name: i for i, name in enumerate(self._names, 1)}
-        rows: list[dict[str, Any]] = raw["details"]
-        self._names = [row["ccy"] for row in rows]
-        self._keys = [[*raw], *map(list, rows)]
-        # For each table its place in the reply before; 0: there was none of that name, or it had other keys.
-        places = [names.get(name, 0) for name in self._names]
-        kept = [place if keys[place] == self._keys[i] else 0 for i, place in enumerate(places, 1)]
-        same = keys[0] == self._keys[0]
-        self._values = [old[0] if same else [*_top(raw).values()]]
-        self._values += [old[place] if place else [*row.values()] for place, row in zip(kept, rows, strict=True)]
-        self._odd = [_odd(values) for values in self._values]
-        tables = [place - 1 if place else _plain(row) for place, row in zip(kept, rows, strict=True)]
-        return wire.Layout(None if same else _plain(_top(raw)), tables)
-
-    def changes(self, raw: dict[str, Any]) -> tuple[list[int], list[Any]]:
-        """The slots that hold something else now, and what."""
-        slots, found, left, first = list[int](), list[Any](), list[Any](), 0
-        for i, table in enumerate((_top(raw), *raw["details"])):
-            now, before = [*table.values()], self._values[i]
-            moved = [*compress(count(), map(ne, now, before))] if now != before else []
-            for slot in self._odd[i]:
-                if now[slot] is not before[slot] and slot not in moved and repr(now[slot]) != repr(before[slot]):
-                    moved = sorted([*moved, slot])
-            if moved:
-                self._values[i] = now
-                for slot in moved:
-                    slots.append(first + slot)
-                    found.append(now[slot])
-                    left.append(before[slot])
-            first += len(now)
-        if not {*map(type, found), *map(type, left)} <= _TEXT:
-            self._odd = [_odd(values) for values in self._values]
-            found = [_plain(value) for value in found]
-        return [*map(sub, slots, [0, *slots])], found
-
-
-_TEXT = {str}
-
-
-def _top(raw: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in raw.items() if key != "details"}
-
-
-def _odd(values: list[Any]) -> list[int]:
-    return [i for i, value in enumerate(values) if type(value) is not str]
-
-
-_PLAIN = (str, bool, float, type(None))
-_BIGGEST = 2**63
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it. What a plugin's source puts in besides is judged as malformed; so is what it becomes here."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return value
-    if kind is int:
-        return value if abs(value) < _BIGGEST else str(value)  # which is judged the same
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return [kind.__name__, str(value)]

@@ -83,7 +83,7 @@ class Service:
         self._hash = ""
         self._hush = Hush(store)
         self._minder = Minder(self.clock, self.problems)
-        self._minder.use(bundle.plugins)
+        self._minder.use(bundle.plugins, bundle.redact)
         self._self_judge = self._judge(SELF, [_health(bundle)])
         self._self_watch = SelfWatch(
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._look
@@ -128,7 +128,7 @@ class Service:
         """
         ready = await self._made_notifiers(bundle)
         old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
-        self._minder.use(bundle.plugins)
+        self._minder.use(bundle.plugins, bundle.redact)
         await self._journal.write()
         await self._keep()
         await self._hire(bundle.receivers)

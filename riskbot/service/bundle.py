@@ -38,7 +38,7 @@ class Bundle(Struct, frozen=True):
     plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
     offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. store: how much is
     kept. greeted: the receivers that hear of a start. daily: who hears once a day how all is.
-    web: what can be looked at over HTTP; None: nothing.
+    web: what can be looked at over HTTP; None: nothing. redact: takes out of a text what nobody may see.
     """
 
     accounts: tuple[Account, ...]
@@ -54,6 +54,7 @@ class Bundle(Struct, frozen=True):
     greeted: tuple[str, ...] = ()
     daily: Daily | None = None
     web: WebSettings | None = None
+    redact: Callable[[str], str] = str
 
     @property
     def rulebook(self) -> Rulebook:

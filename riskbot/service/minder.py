@@ -7,6 +7,8 @@ from collections.abc import Callable
 from math import inf
 from typing import TypeGuard
 
+from msgspec.structs import replace
+
 from riskbot import text
 from riskbot.health import Problem, Problems, about_plugin
 from riskbot.model import Event, View
@@ -33,14 +35,15 @@ class Minder:
     def __init__(self, clock: Clock, problems: Problems, stopwatch: Callable[[], float] = clocks.stopwatch) -> None:
         self._clock, self._problems, self._stopwatch = clock, problems, stopwatch
         self._plugins = Plugins()
+        self._redact: Callable[[str], str] = str
         self._rests: dict[str, tuple[float, str]] = {}
         """Until when what took too long is left alone, and why; shared by all accounts."""
         self._failed_at: dict[str, float] = {}
 
-    def use(self, plugins: Plugins) -> None:
-        """From now on these."""
+    def use(self, plugins: Plugins, redact: Callable[[str], str] = str) -> None:
+        """From now on these. redact: takes out of their words what nobody may see."""
         gone = set(self._plugins.names()) - set(plugins.names())
-        self._plugins, self._rests, self._failed_at = plugins, {}, {}
+        self._plugins, self._redact, self._rests, self._failed_at = plugins, redact, {}, {}
         for name in gone:
             self._problems.forget(about_plugin(name))
         for name in plugins.names():
@@ -64,7 +67,7 @@ class Minder:
         key, began = f"rule {rule.name}", self._stopwatch()
         if why := self._resting(key, began):
             return Measured(missing=why, complete=False)
-        answer = self._measured(rule, view)
+        answer = self._clean(self._measured(rule, view))
         if answer.failed:
             self._failed(rule.PLUGIN, f'rule "{rule.name}": {answer.missing}')
         self._mind_time(rule.PLUGIN, key, began)
@@ -78,8 +81,19 @@ class Minder:
         except Overdue as error:  # at the last moment, when the rule itself had ended
             return Measured(missing=str(error), complete=False, failed=True)
 
+    def _clean(self, answer: Measured) -> Measured:
+        """Without secrets in its words: they are told, and remembered."""
+        readings = answer.readings
+        if any(reading.note for reading in readings):
+            readings = tuple(replace(reading, note=self._redact(reading.note)) for reading in readings)
+        return replace(answer, readings=readings, missing=self._redact(answer.missing))
+
     def compose(self, rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
         """A message in the rule's words, or in those of the first plugin that has others."""
+        headline, lines = self._composed(rule, view, event)
+        return self._redact(headline), [self._redact(line) for line in lines]
+
+    def _composed(self, rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
         headline, lines = self._told(rule, view, event)
         for hook in self._plugins.renders:
             given = self._call(hook, event=event, view=view, headline=headline, lines=list(lines))
@@ -147,6 +161,7 @@ class Minder:
         self._fail(plugin, why)
 
     def _fail(self, plugin: str, why: str) -> None:
+        why = self._redact(why)
         if about_plugin(plugin) not in self._problems:
             log.error("plugin %s: %s", plugin, why)
         self._problems.fail(about_plugin(plugin), Problem(self._clock.now(), why, 0.0, inf))

@@ -15,6 +15,7 @@ from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.plugins.blame import Refused, raised
 from riskbot.redact import Redactor, secrets_of
 from riskbot.settings import AccountSettings
+from riskbot.settings.model import texts
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, Source, SourceError
 
@@ -23,8 +24,8 @@ T = TypeVar("T")
 
 def source(account: AccountSettings, make: Callable[[AccountSettings], Source]) -> Source:
     """The source that a plugin makes for an account. Never raises: one that can't be made says so when it is asked."""
-    secrets = (account.api_key, account.api_secret, account.passphrase)
-    redactor = Redactor(secret.get_secret_value() for secret in secrets)
+    keys = (account.api_key, account.api_secret, account.passphrase)
+    redactor = Redactor([*(key.get_secret_value() for key in keys), *texts(account.options)])
     try:
         made = _checked(make(account), ("fetch", "info", "close"))
     except KeyboardInterrupt:

@@ -30,7 +30,7 @@ from riskbot.settings.model import (
     StoreSettings,
     WebSettings,
 )
-from riskbot.settings.needs import Needs, needs
+from riskbot.settings.needs import Needs, needs, referred
 
 __all__ = [
     "OKX",
@@ -53,4 +53,5 @@ __all__ = [
     "find_plugins",
     "load",
     "needs",
+    "referred",
 ]

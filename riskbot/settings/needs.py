@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ def needs(path: Path, env: Mapping[str, str] | None = None) -> Needs:
         tuple(dict.fromkeys(found["variable"])),
         tuple(dict.fromkeys(found["credential"])),
     )
+
+
+def referred(path: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The values of all that it refers to and that is there: what has to be hidden before it is understood."""
+    env = os.environ if env is None else env
+    with suppress(ConfigError):
+        wanted = needs(path, env)
+        folder = Path(env.get("CREDENTIALS_DIRECTORY", ""))
+        yield from (env[name] for name in wanted.variables if name in env)
+        for file in (*wanted.secrets, *(folder / name for name in wanted.credentials)):
+            with suppress(OSError, ValueError):
+                yield file.read_text(encoding="utf-8-sig").removesuffix("\n")
 
 
 def _references(source: Source) -> Iterator[tuple[str, str]]:

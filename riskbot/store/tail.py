@@ -46,9 +46,6 @@ class Tail(Generic[K, V]):
     def __iter__(self) -> Iterator[V]:
         return iter(list(self._values.values()))
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     @property
     def weight(self) -> int:
         """Of all of it."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from riskbot.delivery import Receiver
 from riskbot.health import Problems
 from riskbot.service.clock import Clock
 from riskbot.service.judge import Judge
+from riskbot.service.recorder import Recorder, Unrecorded
 from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.store.sqlite import SqliteStore
@@ -106,9 +108,11 @@ async def cpu(calls: list[Callable[[], Awaitable[Any]]]) -> float:
 
 
 async def polls(url: str) -> None:
-    """CPU of one poll, by currencies: the floor, our fetch and typing, a full tick."""
+    """CPU of one poll, by currencies: the floor, our fetch and typing, a full tick, and one that is recorded."""
     table = Table(
-        "currencies", "floor µs", "fetch and type", "full tick", "fetch ÷ floor", "tick ÷ floor", title="CPU per poll"
+        *("currencies", "floor µs", "fetch and type", "tick", "recorded tick"),
+        *("fetch ÷ floor", "tick ÷ floor", "recorded ÷ tick"),
+        title="CPU per poll",
     )
     for n in CURRENCIES:
         with tempfile.TemporaryDirectory() as folder:
@@ -121,26 +125,35 @@ async def _polls(url: str, n: int, folder: Path) -> list[str]:
     exchange.limiter = lambda *_: Unlimited()  # type: ignore[method-assign, assignment, return-value]
     store = await SqliteStore.open(folder / "bench.db")
     accounts = [source(exchange, url, f"key-{n}-{i}") for i in range(IN_FLIGHT)]
-    watches = [await _watch(store, f"account {i}", account) for i, account in enumerate(accounts)]
+    plain = [await _watch(store, Unrecorded(f"plain {i}"), account) for i, account in enumerate(accounts)]
+    recorded = [await _watch(store, Recorder(f"recorded {i}", ""), account) for i, account in enumerate(accounts)]
     kinds: dict[str, list[Callable[[], Awaitable[Any]]]] = {
         "floor": [lambda i=i: floor(exchange.session, url, f"key-{n}-{i}") for i in range(IN_FLIGHT)],
         "typed": [lambda a=a: typed(a) for a in accounts],
-        "tick": [watch.poll for watch in watches],
+        "tick": [watch.poll for watch in plain],
+        "recorded": [watch.poll for watch in recorded],
     }
     costs: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
         for kind, calls in kinds.items():
             costs[kind].append(await cpu(calls))
+    journal = await cpu([partial(_journal, store, recorded)]) / len(recorded) / ROUNDS
+    costs["recorded"] = [cost + journal for cost in costs["recorded"]]
     await store.close()
     await exchange.close()
     medians = {kind: statistics.median(values[2:]) for kind, values in costs.items()}
-    ratios = [f"{medians[kind] / medians['floor']:.2f}" for kind in ("typed", "tick")]
+    pairs = (("typed", "floor"), ("tick", "floor"), ("recorded", "tick"))
+    ratios = [f"{medians[kind] / medians[base]:.2f}" for kind, base in pairs]
     return [*(f"{medians[kind]:.0f}" for kind in kinds), *ratios]
 
 
-async def _watch(store: SqliteStore, name: str, account: OkxSource) -> Watch:
+async def _journal(store: SqliteStore, watches: list[Watch]) -> None:
+    await store.record([batch for watch in watches for batch in await watch.drained()])
+
+
+async def _watch(store: SqliteStore, recorder: Unrecorded, account: OkxSource) -> Watch:
     clock = Clock()
-    judge = Judge(name, rules(), [Receiver("hook")], store, lambda _: None)
+    judge = Judge(recorder.account, rules(), [Receiver("hook")], store, lambda _: None, recorder=recorder)
     watch = Watch(judge, account, clock, Problems(), 1.0)
     await watch.load(store)
     return watch

@@ -1,4 +1,7 @@
-"""`riskbot run` on a clock that is faster than life, which notes each second how many tasks it has."""
+"""`riskbot run` on a clock that is faster than life, which notes each second how many tasks it has.
+
+It forgets as much sooner: what is kept for days is kept for an hour, so that one can see that the database stays small.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from riskbot.cli import main as riskbot
-from riskbot.service import Service
+from riskbot.service import Service, journal
 from riskbot.service.clock import Clock
+
+KEPT, PRUNED_EVERY = 3600.0, 900.0
+"""Seconds of its clock."""
 
 
 def main() -> None:
     """Arguments: the speed, where to write, the words of `riskbot`."""
     speed, target, words = float(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    journal.KEEP_PAST = journal.DAY = KEPT
+    journal.PRUNE_EVERY = PRUNED_EVERY
     made, plain = Service.__init__, Service.run
 
     def make(self: Service, *parts: Any) -> None:

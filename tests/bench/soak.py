@@ -35,10 +35,11 @@ from rich.table import Table
 from riskbot.simulator import SimAccount, Simulator
 from tests.stage import RULES, put
 
-ACCOUNTS, CURRENCIES = 3, 30
+ACCOUNTS, CURRENCIES, DEBTORS = 3, 80, 3
 TOKEN = "soak-0123456789abcdef"
-JOURNAL_MB, MAX_DB_MB = 16, 32
-"""What of the past is kept, and the most that the database and its log may take with it."""
+JOURNAL_MB = 16
+DB_GROWTH = 1.2
+"""The largest that the database is in the last quarter, by what it was in the first: its size goes up and down."""
 SLACK = 2
 """So many tasks, descriptors and threads more are none that leak: each act on the program would leave one."""
 WARM_UP = 1 / 3
@@ -54,7 +55,10 @@ OUT = Console(highlight=False, width=110)
 
 
 def play(shift: float, at: float) -> dict[str, Any]:
-    """`data[0]` of an account with cycles of about 20 minutes: alerts of every rule begin, climb and end."""
+    """`data[0]` of an account with cycles of about 20 minutes: alerts of every rule begin, climb and end.
+
+    All amounts move at each poll; a few debts move so far that it is told.
+    """
     phase = 2 * math.pi * (at / 1200 + shift)
     rows = [_row(i, phase, at) for i in range(CURRENCIES)]
     account = {"uTime": "1705474164160", "totalEq": "60000", "adjEq": f"{50000 + 9000 * math.sin(phase):.4f}"}
@@ -63,8 +67,8 @@ def play(shift: float, at: float) -> dict[str, Any]:
 
 
 def _row(i: int, phase: float, at: float) -> dict[str, Any]:
-    debt = 1000 * (1.6 + math.sin(phase + i)) + math.sin(at * (i + 1))
-    level = max(0, round(5 * math.sin(phase / 3 + i))) if i < 3 else 0
+    debt = 1000 * (1.6 + math.sin(phase + i) * (i < DEBTORS)) + math.sin(at * (i + 1))
+    level = max(0, round(5 * math.sin(phase / 3 + i))) if i < DEBTORS else 0
     money = dict.fromkeys(("eq", "eqUsd", "cashBal", "disEq"), f"{9000 + debt:.8f}")
     levels = {"twap": str(level), "colBorrAutoConversion": str(5 - level if level else 0)}
     return {"ccy": f"C{i}", **money, **levels, "liab": f"{debt:.8f}", "interest": f"{at / 1e6:.8f}", "mgnRatio": ""}
@@ -93,7 +97,7 @@ class Receiver:
 @asynccontextmanager
 async def receiving() -> AsyncIterator[dict[str, Receiver]]:
     """Three receivers, of which the last is always well, and a heartbeat's service."""
-    names = ("phone", "mail", "log", "heartbeat")
+    names = ("phone", "mail", "log", "beat-1f0c")
     found, app = {name: Receiver() for name in names}, web.Application()
     for name, receiver in found.items():
         app.router.add_route("*", f"/{name}", receiver.hear)
@@ -152,7 +156,7 @@ class Soak:
         receivers = {name: {"url": f"json://{self.receivers[name].url}"} for name in ("phone", "mail", "log")[changed:]}
         document = {
             "accounts": accounts, "receivers": receivers, "rules": rules, "start": {"receivers": []},
-            "store": {"journal_mb": JOURNAL_MB}, "heartbeat": {"url": f"http://{self.receivers['heartbeat'].url}"},
+            "store": {"journal_mb": JOURNAL_MB, "journal_days": 1}, "heartbeat": {"url": f"http://{self.receivers['beat-1f0c'].url}"},
             "web": {"listen": "127.0.0.1:0", "token": TOKEN + "x" * changed},
         }  # fmt: skip
         put(self.folder / "rules.toml", tomli_w.dumps(document) + "[[" * broken)
@@ -200,7 +204,7 @@ class Soak:
         self.exchange.inject(words + where * ("skew" not in words))
 
     async def _tempers(self) -> None:
-        for name in ("phone", "mail", "heartbeat"):
+        for name in ("phone", "mail", "beat-1f0c"):
             self.receivers[name].temper = self.chance.choice(ANSWERS)
 
     async def _reload(self) -> None:
@@ -257,11 +261,16 @@ def slope(samples: Sequence[Sample]) -> float:
     return found.slope * 3600
 
 
-def floors(samples: Sequence[Sample]) -> list[dict[str, int]]:
-    """The least of each count in four parts of the time: what leaks lifts it, whatever else comes and goes."""
+def quarters(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+    """In four parts of the time."""
     cuts = [len(samples) * i // 4 for i in range(5)]
-    parts = [[sample.counts for sample in samples[low:high]] for low, high in pairwise(cuts)]
-    return [{name: min(counts[name] for counts in part) for name in part[0]} for part in parts]
+    return [samples[low:high] for low, high in pairwise(cuts)]
+
+
+def floors(samples: Sequence[Sample]) -> list[dict[str, int]]:
+    """The least of each count in each quarter: what leaks lifts it, whatever else comes and goes."""
+    counts = [[sample.counts for sample in part] for part in quarters(samples)]
+    return [{name: min(one[name] for one in part) for name in part[0]} for part in counts]
 
 
 def growing(samples: Sequence[Sample], most: float) -> list[str]:
@@ -271,8 +280,8 @@ def growing(samples: Sequence[Sample], most: float) -> list[str]:
     found += [
         f"{name}: never below {last[name]}, was {first[name]}" for name in first if last[name] > first[name] + SLACK
     ]
-    largest = max(sample.database for sample in samples)
-    return found + ([f"the database: {largest:.1f} MiB"] if largest > MAX_DB_MB else [])
+    early, late = (max(sample.database for sample in part) for part in (quarters(samples)[0], quarters(samples)[-1]))
+    return found + ([f"the database: {early:.1f} → {late:.1f} MiB"] if late > early * DB_GROWTH else [])
 
 
 def report(soak: Soak, warm: Sequence[Sample]) -> None:
