@@ -170,7 +170,7 @@ class Rerun:
     @property
     def alerts(self) -> Alerts:
         """As they are by now."""
-        return self._judge.alerts
+        return self.judge.alerts
 
     @property
     def points(self) -> Iterable[Point]:

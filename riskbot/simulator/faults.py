@@ -205,7 +205,10 @@ def spoil(body: bytes, fault: Fault) -> bytes:
         return body[: len(body) // 2]
     if fault.kind not in _EDITS:
         return body
-    reply = msgspec.json.decode(body)
+    try:
+        reply = msgspec.json.decode(body)
+    except msgspec.DecodeError:  # another fault has cut it short
+        return body
     _EDITS[fault.kind](reply, fault.value)
     return msgspec.json.encode(reply)
 
