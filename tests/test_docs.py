@@ -85,6 +85,7 @@ HOW_TRIED = {
     "journalctl -u riskbot -p warning": "test_logs.py: what the journal gets",
     "sudo STATE_DIRECTORY=/var/lib/riskbot riskbot status -c /etc/riskbot/rules.toml": "test_cli_status.py",
     "riskbot history --since 12h": "test_cli_history.py",
+    "riskbot explain 'margin ratio'": "test_cli_explain.py",
     "riskbot ack 2e78 --for 45m": "test_cli_ack.py",
     "riskbot silence --rule 'forced*' --ccy BTC --for 2h --why 'paying it back by hand'": "test_cli_silence.py",
     "riskbot silence": "test_cli_silence.py",

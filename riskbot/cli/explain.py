@@ -63,11 +63,11 @@ def _rules(path: Path, wanted: str) -> dict[str, Rule]:
     with mistakes_told():
         load_plugins(path)
     found = stored.rules_in(path)
-    if wanted in found:
-        return found
-    if any(entry.get("name") == wanted for _, entry in tables(stored.document(path), "rules")):
-        fail(f'the rule "{wanted}" is wrong in the file; riskbot check says where', 2)
-    _unknown("rule", wanted, found)
+    if wanted not in found:
+        if any(entry.get("name") == wanted for _, entry in tables(stored.document(path), "rules")):
+            fail(f'the rule "{wanted}" is wrong in the file; riskbot check says where', 2)
+        _unknown("rule", wanted, found)
+    return found
 
 
 def _unknown(what: str, name: str, known: Mapping[str, Any]) -> NoReturn:
