@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from riskbot.cli import main
-from riskbot.cli.common import progress
+from riskbot.cli.progress import steps
 from riskbot.model import Observation
 from riskbot.recording import BadRecording, Look, decode
 from riskbot.replay import exporting, importing
@@ -332,13 +332,13 @@ def test_a_long_exact_export_is_brought_in_part_by_part(folder: Path, monkeypatc
 def test_progress_is_shown_on_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    with progress("march.jsonl", 2.0) as advance:
+    with steps("march.jsonl", 2.0) as advance:
         advance(1.0)
     assert "march.jsonl" in screen.getvalue()
     assert "50%" in screen.getvalue()
 
     screen.terminal, before = False, screen.getvalue()
-    with progress("march.jsonl", 2.0) as advance:
+    with steps("march.jsonl", 2.0) as advance:
         advance(1.0)
     assert screen.getvalue() == before
 

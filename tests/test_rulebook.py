@@ -8,7 +8,6 @@ import pytest
 from pydantic import SecretStr
 
 from riskbot import rulebook
-from riskbot.cli import wiring
 from riskbot.delivery import Receiver
 from riskbot.rulebook import Account, PluginFile
 from riskbot.rules import Rule
@@ -71,7 +70,7 @@ def test_an_account_that_is_not_watched_any_more_has_no_rules() -> None:
 def test_no_secret_is_remembered() -> None:
     config = load(EXAMPLE, KINDS, KEYS)
     odd = Odd.model_validate(ODD)
-    receivers = [wiring.receiver(name, settings) for name, settings in config.receivers.items()]
+    receivers = [settings.receiver(name) for name, settings in config.receivers.items()]
     text = rulebook.of(config.accounts, [*config.rules, odd], receivers, []).text
 
     assert [word for word in (*KEYS.values(), "planted-secret") if word in text] == []
