@@ -180,8 +180,10 @@ class Redactor:
 
     def _pieces(self, text: str) -> Iterator[tuple[int, int]]:
         """Where parts of secrets stand."""
-        low = text.lower()
-        if self._cut and len(low) == len(text):  # İ and the like are longer in lower case
+        if self._cut:
+            low = text.lower()
+            if len(low) != len(text):  # İ and the like are longer in lower case
+                low = "".join(sign.lower()[0] for sign in text)
             yield from ((i, i + PART) for i in range(len(low) - PART + 1) if low[i : i + PART] in self._cut)
 
 

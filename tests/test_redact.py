@@ -143,3 +143,8 @@ def test_a_login_in_a_header_is_latin_1_and_slashes_may_be_escaped() -> None:
 
     assert redactor.redact(f"Authorization: Basic {header}") == "Authorization: Basic ***"
     assert redactor.redact('{"login": "bob:pa\\/ss+w\u00f6rd"}') == '{"login": "***"}'
+
+
+def test_parts_are_found_behind_signs_that_are_longer_in_lower_case() -> None:
+    token = "731905284:AAEw3kQz9LmXv-7TbYcD_2fRgHjN5pUo1Sx"
+    assert Redactor([token]).redact(f"İİ {token[9:20]}") == "İİ ***"
