@@ -146,8 +146,9 @@ async def watch(
     from riskbot.service.reloader import Reloader  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.web import Web  # noqa: PLC0415 - see cli/__init__.py
 
-    # With the usual thresholds the collector walks through the state of all accounts all the time; polls wait for it.
-    gc.set_threshold(100_000, 50, 100)
+    # The usual 700 have the collector walk through the state of all accounts all the time; polls wait for it. The
+    # other two stay as they are: what a reload leaves is only found by the rarest walk, which must come in the end.
+    gc.set_threshold(10_000, 10, 10)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, _end, stop, systemd)

@@ -166,13 +166,15 @@ class Soak:
         # Four a second, within the exchange's limit.
         return {"name": f"a{i}", **keys, "base_url": self.exchange.url, "poll_every": min(60.0, self.speed / 4)}
 
-    def start(self) -> None:
-        """The program, with a low priority."""
+    async def start(self) -> None:
+        """The program, with a low priority; returns when it runs: before, SIGHUP would end it."""
         self.write()
         words = ["-m", "tests.bench.hurried", str(self.speed), str(self.folder / "tasks.json"), "run", "-c"]
         command = ["nice", "-n", "15", sys.executable, *words, str(self.folder / "rules.toml")]
         with (self.folder / "riskbot.log").open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log)
+        while self.process.poll() is None and not (self.folder / "tasks.json").exists():
+            await asyncio.sleep(0.1)
 
     async def stop(self) -> int:
         """SIGTERM; gives the exit code."""
@@ -311,7 +313,7 @@ async def run(minutes: float, speed: float, most: float, seed: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with receiving() as receivers, Simulator(accounts, speed=speed) as exchange:
             soak = Soak(Path(folder), exchange, receivers, speed, random.Random(seed))
-            soak.start()
+            await soak.start()
             troubling = asyncio.create_task(soak.trouble())
             try:
                 await soak.measure(minutes * 60)
