@@ -224,6 +224,21 @@ def test_the_readme_lists_every_kind_key_and_command() -> None:
     assert {name for name in COMMANDS if f"| `riskbot {name}` |" not in README} == set()
 
 
+@pytest.mark.parametrize("path", ["README.md", "plugins/README.md", "riskbot/ARCHITECTURE.md"])
+def test_every_link_leads_somewhere(path: str) -> None:
+    page = (ROOT / path).read_text(encoding="utf-8")
+    headings = {re.sub(r"[^\w\- ]", "", line.strip("# ").lower()).replace(" ", "-") for line in heads(page)}
+    targets = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert {target for target in targets if target.startswith("#") and target[1:] not in headings} == set()
+    files = [target for target in targets if not target.startswith(("#", "http"))]
+    assert {target for target in files if not (ROOT / path).parent.joinpath(target).exists()} == set()
+
+
+def heads(page: str) -> list[str]:
+    """The headings, without what stands in blocks of code."""
+    return re.findall(r"^#+ .*$", re.sub(r"^ *```.*?^ *```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+
+
 def test_the_map_of_the_architecture_names_every_module() -> None:
     modules = {path.name for path in (ROOT / "riskbot").glob("*.py")} - {"__init__.py"}
     assert {name for name in modules if f"`{name}`" not in ARCHITECTURE} == set()
