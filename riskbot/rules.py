@@ -1,7 +1,7 @@
 """What a rule is: a pydantic class per kind that measures, and the ladder of tiers that its numbers climb.
 
 A rule only MEASURES: `readings(view)` gives numbers. The engine JUDGES them by the ladder. A plugin's rule is
-written exactly as the stock ones in `riskbot/builtin/rules.py`.
+written exactly as the stock ones in `riskbot/builtin/`.
 """
 
 from __future__ import annotations

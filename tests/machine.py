@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from riskbot import engine
-from riskbot.builtin.rules import Threshold
+from riskbot.builtin.threshold import Threshold
 from riskbot.delivery import Receiver, about_receiver, seen_by
 from riskbot.health import Problems
 from riskbot.history import History

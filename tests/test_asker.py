@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskbot.asker import Asker
-from riskbot.builtin.rules import Change, Level, Threshold
+from riskbot.builtin.change import Change
+from riskbot.builtin.level import Level
+from riskbot.builtin.threshold import Threshold
 from riskbot.history import History
 from riskbot.model import AccountInfo, Reading, View
 from riskbot.rules import Measured, Rule

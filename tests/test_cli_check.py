@@ -278,7 +278,7 @@ def test_a_plugin_that_offers_what_is_there_already_is_a_warning_and_no_more(pat
     folder = path.parent / "plugins"
     folder.mkdir(mode=0o755)
     mine = folder / "mine.py"
-    mine.write_text("from riskbot.builtin.rules import register_rules\n")
+    mine.write_text("from riskbot.builtin.level import register_rules\n")
     mine.chmod(0o644)
     path.write_text(f'plugins = ["plugins"]\n{RULES}')
     result = check("-c", path)

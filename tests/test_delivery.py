@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot import delivery, engine
-from riskbot.builtin.rules import Level
+from riskbot.builtin.level import Level
 from riskbot.delivery import Receiver, about_receiver, final_text, ongoing, plan, reminders
 from riskbot.model import Alert, Alerts, Cause, Event, Reading, Severity, Told
 from riskbot.rules import Measured

@@ -15,8 +15,10 @@ import pytest
 from msgspec.structs import replace
 
 from riskbot import engine
-from riskbot.builtin.rules import Blind as BlindRule
-from riskbot.builtin.rules import Level, MarginRatio, Threshold
+from riskbot.builtin.blind import Blind as BlindRule
+from riskbot.builtin.level import Level
+from riskbot.builtin.margin_ratio import MarginRatio
+from riskbot.builtin.threshold import Threshold
 from riskbot.model import Alert, Alerts, Blind, Cause, Event, Reading, Severity, Told
 from riskbot.rules import Measured, Rule
 from tests.kinds import answer

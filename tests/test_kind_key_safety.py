@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from riskbot import engine
+from riskbot.builtin.blind import Blind
 from riskbot.builtin.key_safety import NO_IP, KeySafety
-from riskbot.builtin.rules import Blind
 from riskbot.model import AccountInfo, Alert, Alerts, Gate, Outage
 from riskbot.model import Blind as BlindSince
 from riskbot.rules import measure, tell

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from riskbot import delivery, engine
-from riskbot.builtin.rules import Threshold
+from riskbot.builtin.threshold import Threshold
 from riskbot.delivery import Receiver
 from riskbot.model import Alert, Alerts, Event, Reading, Severity
 from riskbot.rules import Measured, Rule

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from msgspec.structs import replace
 
 from riskbot import delivery, engine
-from riskbot.builtin.rules import Threshold
+from riskbot.builtin.threshold import Threshold
 from riskbot.delivery import Receiver
 from riskbot.model import Alert, Alerts, Reading, Severity, View
 from riskbot.notify import Outcome

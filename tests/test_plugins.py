@@ -216,7 +216,7 @@ def test_a_broken_plugin_leaves_the_others_alone(folder: Folder) -> None:
 
 
 def test_a_stock_kind_that_a_plugin_hands_on_stays_riskbots_own(folder: Folder) -> None:
-    folder.put("mine.py", "from riskbot.builtin.rules import register_rules\n")
+    folder.put("mine.py", "from riskbot.builtin.level import register_rules\n")
     found = folder.load()
 
     assert found.troubles

@@ -14,7 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from riskbot import rules
 from riskbot.asker import Asker
-from riskbot.builtin.rules import Blind, Change, Level, MarginRatio, Threshold
+from riskbot.builtin.blind import Blind
+from riskbot.builtin.change import Change
+from riskbot.builtin.level import Level
+from riskbot.builtin.margin_ratio import MarginRatio
+from riskbot.builtin.threshold import Threshold
 from riskbot.history import History
 from riskbot.model import AccountInfo, Cause, Event, Outage, Reading, Severity, View
 from riskbot.rules import Measured, Rule, measure, parse_duration, parse_number, suggest, tell

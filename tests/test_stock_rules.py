@@ -11,7 +11,11 @@ from pydantic import ValidationError
 
 from riskbot import engine, snapshot
 from riskbot.asker import Asker
-from riskbot.builtin.rules import FROM_NOTHING, Blind, Change, Growth, Level, MarginRatio, Threshold, parse_growth
+from riskbot.builtin.blind import Blind
+from riskbot.builtin.change import FROM_NOTHING, Change, Growth, parse_growth
+from riskbot.builtin.level import Level
+from riskbot.builtin.margin_ratio import MarginRatio
+from riskbot.builtin.threshold import Threshold
 from riskbot.history import History
 from riskbot.model import (
     Alert,

@@ -32,7 +32,11 @@ STOCK = (
     "riskbot.builtin.expression",
     "riskbot.builtin.time_to",
     "riskbot.builtin.becomes",
-    "riskbot.builtin.rules",
+    "riskbot.builtin.blind",
+    "riskbot.builtin.threshold",
+    "riskbot.builtin.change",
+    "riskbot.builtin.level",
+    "riskbot.builtin.margin_ratio",
 )
 """pluggy asks the last one first."""
 GROUP = "riskbot"
