@@ -46,7 +46,7 @@ WARM_UP = 1 / 3
 """The part of the run in which what may grow to its size does."""
 FAULTS = (
     "latency=1s", "hang", "reset", "code=50011", "code=50001", "code=50102", "html=502", "html=403", "redirect",
-    "empty-body", "huge=5MB", "gzip-bomb=20MB", "truncate", "bad-json", "wrong-types", "wrong-types=details.liab",
+    "empty-body", "huge=2MB", "gzip-bomb=20MB", "truncate", "bad-json", "wrong-types", "wrong-types=details.liab",
     "missing=mgnRatio", "missing=data", "new-field", "no-data", "stale", "skew=45s",
 )  # fmt: skip
 ANSWERS = (200, 200, 200, 200, 400, 401, 404, 413, 429, 500, 503, -1, -2)
