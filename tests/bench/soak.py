@@ -1,6 +1,6 @@
 """A soak: the built program for a long time, on a fast clock, while all around it fails at random.
 
-`python -m tests.bench soak --minutes 30 --speed 20` measures what may grow: memory, tasks, descriptors, threads, the
+`python -m tests.bench.soak --minutes 30 --speed 20` measures what may grow: memory, tasks, descriptors, threads, the
 database. It ends with 1 if one of them does.
 """
 
@@ -337,3 +337,7 @@ async def run(minutes: float, speed: float, most: float, seed: int) -> int:
 def command(minutes: float, speed: float, most: float, seed: int) -> None:
     """Run riskbot for so long, while all around it fails at random, and see that nothing of it grows."""
     sys.exit(asyncio.run(run(minutes, speed, most, seed)))
+
+
+if __name__ == "__main__":
+    command(prog_name="python -m tests.bench.soak")
