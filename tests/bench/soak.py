@@ -258,9 +258,12 @@ def described(sample: Sample) -> str:
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """MiB an hour, of the straight line that fits best."""
-    found = statistics.linear_regression([sample.at for sample in samples], [sample.rss for sample in samples])
-    return found.slope * 3600
+    """MiB an hour, of the straight line that fits the least of each minute best: what is freed again is no growth."""
+    least: dict[int, float] = {}
+    for sample in samples:
+        minute = int(sample.at // 60)
+        least[minute] = min(sample.rss, least.get(minute, math.inf))
+    return statistics.linear_regression(list(least), list(least.values())).slope * 60
 
 
 def quarters(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
@@ -296,12 +299,17 @@ def report(soak: Soak, warm: Sequence[Sample]) -> None:
         table.add_row(name, *(f"{value:.1f}" if "MiB" in name else f"{value:.0f}" for value in shown))
     OUT.print(table)
     minutes = (warm[-1].at - warm[0].at) / 60
-    OUT.print(f"slope of RSS over the last {minutes:.0f} min: {slope(warm):+.2f} MiB an hour")
+    OUT.print(f"slope of RSS over the last {minutes:.0f} min: {slope(warm):+.2f} MiB an hour of wall time")
+    OUT.print(
+        f"RSS by quarters: {', '.join(f'{statistics.median(s.rss for s in part):.1f}' for part in quarters(warm))}"
+    )
     OUT.print(f"floors of each quarter: {floors(warm)}")
     OUT.print(f"done to it: {dict(soak.done)}; polls answered or refused: {soak.exchange.request_count}")
     OUT.print(f"messages taken: { {name: receiver.heard for name, receiver in soak.receivers.items()} }")
     lines = soak.log.splitlines()
     OUT.print(f"log: {len(lines)} lines, {sum('Traceback' in line for line in lines)} tracebacks")
+    if "Traceback" in soak.log:
+        OUT.print("Traceback" + soak.log.partition("Traceback")[2][:3000])
 
 
 async def run(minutes: float, speed: float, most: float, seed: int) -> int:
