@@ -8,8 +8,12 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from typing import Literal
+from unicodedata import normalize
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from riskbot.escapes import Reading, plainly, readings
 
 MASK = "***"
 SHORTEST = 4
@@ -17,6 +21,9 @@ SHORTEST = 4
 
 PART = 8
 """Characters. So many of a secret that was made by chance are not shown either."""
+
+HEX_PART = 16
+"""The same in hex."""
 
 _BY_CHANCE = 12
 """Characters at least of such a secret; it has digits and letters."""
@@ -93,10 +100,12 @@ def _cleaned(raw: str) -> set[str]:
     return {raw, meant, meant.lstrip("#@")}
 
 
-def _forms(secret: str) -> tuple[set[str], set[str]]:
-    """Return how a secret may look once it went through a URL, JSON, HTML, a header or a `repr`; and coded as bytes."""
+def _forms(secret: str) -> tuple[set[str], set[str], set[str]]:
+    """Return how a secret may look once it went through a URL, JSON, HTML, a header or a `repr`.
+
+    Then so within something in base64, then in hex.
+    """
     raws = {secret.encode("utf-8", "surrogatepass"), secret.encode("latin-1", "replace")}  # headers are latin-1
-    coded = {form for raw in raws for form in (*_base64(raw), raw.hex())}
     quoted = [
         form for raw in raws for form in (quote(raw), quote(raw, safe=""), quote(raw, safe=_URL_SAFE), quote_plus(raw))
     ]
@@ -109,7 +118,11 @@ def _forms(secret: str) -> tuple[set[str], set[str]]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
     ]
     shown = [part for text in texts for part in (repr(text)[1:-1], repr(text.encode("utf-8", "surrogatepass"))[2:-1])]
-    return {*quoted, *texts, *shown}, coded
+    plain = {*quoted, *texts, *shown, secret.upper()}  # ß is SS then
+    plain |= {plainly(form).replace("+", " ") for form in plain}
+    plain |= {form for raw in raws for form in _base64(raw)}
+    sent = {form for text in (*texts, *quoted) for form in _base64(text.encode("utf-8", "surrogatepass"))}
+    return plain, sent, {raw.hex() for raw in raws}
 
 
 def _base64(raw: bytes) -> Iterator[str]:
@@ -126,15 +139,33 @@ def _base64(raw: bytes) -> Iterator[str]:
 _URL_SAFE_BASE64 = str.maketrans("+/", "-_")
 
 
-def _parts(secret: str, forms: Iterable[str]) -> Iterator[str]:
+def _parts(secret: str, plain: Iterable[str], in_hex: Iterable[str]) -> Iterator[str]:
     """By which a secret made by chance is recognised though it was cut, by a service that quotes the half of it.
 
     Of a URL there are none: its host may be seen, and what is secret in it is registered by itself.
     """
-    if "://" not in secret and len(secret) >= _BY_CHANCE and re.search(r"\d", secret) and re.search(r"[^\W\d]", secret):
+    if "://" in secret or len(secret) < _BY_CHANCE or not (re.search(r"\d", secret) and re.search(r"[^\W\d]", secret)):
+        return
+    for forms, length in ((plain, PART), (in_hex, HEX_PART)):
         for form in forms:
-            parts = (form[i : i + PART] for i in range(len(form) - PART + 1))
-            yield from (part.lower() for part in parts if _TELLING.search(part))
+            parts = (form[i : i + length] for i in range(len(form) - length + 1))
+            yield from (part for part in parts if _TELLING.search(part))
+
+
+class _Fold(dict[int, str]):
+    """Each sign as it is compared: in lower case, and one sign for one, so that all stays where it stands."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        folded = self[code] = next((low for low in (sign.casefold(), sign.lower()) if len(low) == 1), sign.lower()[:1])
+        return folded
+
+
+_FOLD = _Fold()
+
+
+def _folded(text: str) -> str:
+    return text.lower() if text.isascii() else text.translate(_FOLD)
 
 
 class Redactor:
@@ -142,49 +173,58 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: frozenset[str] = frozenset()
-        self._cut: frozenset[str] = frozenset()
-        self._any: re.Pattern[str] | None = None
-        self._each: re.Pattern[str] | None = None
+        self._forms: dict[str, tuple[str, ...]] = {}
+        """By their first signs; the longest one first."""
         self.add(*secrets)
 
     def __repr__(self) -> str:
-        return f"<Redactor of {len(self._known)} forms>"
+        return f"<Redactor of {len(self._known)} secrets>"
 
     def add(self, *secrets: str) -> None:
         """Register secrets. Those shorter than `SHORTEST` characters are passed over."""
-        new, cut = set[str](), set[str]()
-        for secret in secrets:
-            if len(secret) >= SHORTEST:
-                plain, coded = _forms(secret)
-                new |= plain | coded
-                cut.update(_parts(secret, plain))
-        if new <= self._known:
-            return
-        self._known, self._cut = self._known | new, self._cut | cut
-        forms = "|".join(re.escape(form) for form in sorted(self._known, key=lambda form: (-len(form), form)))
-        self._each = re.compile(f"(?=({forms}))", re.IGNORECASE)
-        self._any = re.compile(forms, re.IGNORECASE)
+        new = {secret for secret in secrets if len(secret) >= SHORTEST} - self._known
+        forms = dict[str, set[str]]()
+        for form in {_folded(form) for secret in new for form in _all_forms(secret)}:
+            forms.setdefault(form[:SHORTEST], set()).add(form)
+        for head, some in forms.items():
+            some.update(self._forms.get(head, ()))
+        # Replaced, not changed: another thread may be at it.
+        self._forms = self._forms | {head: tuple(sorted(some, key=len, reverse=True)) for head, some in forms.items()}
+        self._known |= new
 
     def redact(self, text: str) -> str:
         """Return `text` without any registered secret."""
-        # The plain search is several times faster than the one below, and most lines hold no secret.
-        if self._any is None or self._each is None:
+        if not self._forms:
             return text
-        whole = [match.span(1) for match in self._each.finditer(text)] if self._any.search(text) else []
+        found, way = [*self._found(text)], list[Reading]()
+        for reading in readings(text):
+            way.insert(0, reading)
+            spans = self._found(reading.text.replace("+", " "))
+            found += [reduce(lambda span, step: step.stood(*span), way, span) for span in spans]
         parts: list[str] = []
         end = 0
-        for start, stop in _merged([*whole, *self._pieces(text)]):
+        for start, stop in _merged(found):
             parts += (text[end:start], MASK)
             end = stop
         return "".join([*parts, text[end:]])
 
-    def _pieces(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where parts of secrets stand."""
-        if self._cut:
-            low = text.lower()
-            if len(low) != len(text):  # İ and the like are longer in lower case
-                low = "".join(sign.lower()[0] for sign in text)
-            yield from ((i, i + PART) for i in range(len(low) - PART + 1) if low[i : i + PART] in self._cut)
+    def _found(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where secrets stand. Looked up by their first signs: a regular expression of all takes many times as long."""
+        low, forms = _folded(text), self._forms
+        for i in range(len(low) - SHORTEST + 1):
+            for form in forms.get(low[i : i + SHORTEST], ()):
+                if low.startswith(form, i):
+                    yield i, i + len(form)
+                    break
+
+
+def _all_forms(secret: str) -> set[str]:
+    """In letters with their accents as one sign and as two."""
+    found = set[str]()
+    for spelling in {secret, *(normalize(form, secret) for form in ("NFC", "NFD"))}:
+        plain, sent, in_hex = _forms(spelling)
+        found |= {*plain, *sent, *in_hex, *_parts(spelling, plain, in_hex)}
+    return {form for form in found if len(form) >= SHORTEST}
 
 
 def _merged(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

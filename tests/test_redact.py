@@ -5,15 +5,19 @@ import html
 import json
 import logging
 import re
+import string
 import sys
 from base64 import b64encode
+from collections.abc import Callable
+from unicodedata import normalize
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from riskbot.redact import RedactingFormatter, Redactor, secrets_of
+from riskbot.escapes import plainly
+from riskbot.redact import MASK, SHORTEST, RedactingFormatter, Redactor, secrets_of
 
 SECRET = """pä$s w/ö"rd's\\&<x>"""
 LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="*"), max_size=12)
@@ -50,7 +54,7 @@ def test_a_secret_is_hidden_in_every_form(form: str) -> None:
 def test_short_secrets_would_mangle_the_text_and_are_left() -> None:
     redactor = Redactor(["abc", ""])
     assert redactor.redact("abc is here") == "abc is here"
-    assert repr(redactor) == "<Redactor of 0 forms>"
+    assert repr(redactor) == "<Redactor of 0 secrets>"
 
 
 def test_a_text_without_a_secret_is_the_same() -> None:
@@ -148,3 +152,138 @@ def test_a_login_in_a_header_is_latin_1_and_slashes_may_be_escaped() -> None:
 def test_parts_are_found_behind_signs_that_are_longer_in_lower_case() -> None:
     token = "731905284:AAEw3kQz9LmXv-7TbYcD_2fRgHjN5pUo1Sx"
     assert Redactor([token]).redact(f"İİ {token[9:20]}") == "İİ ***"
+
+
+# In whatever disguise.
+
+TOKEN = "731905284:AAEw3kQz9LmXv-7TbYcD_2fRgHjN5pUo1Sx"
+SIGNS = st.characters(codec="utf-8", exclude_characters="*")
+SECRETS = st.one_of(
+    st.text(SIGNS, min_size=4, max_size=20),
+    st.text(string.printable[:94].replace("*", ""), min_size=4, max_size=24),
+    st.text("aB1%&;\\\\u00\"'/+ ", min_size=4, max_size=12),
+)
+
+
+def as_go(text: str) -> str:
+    """JSON that can stand in HTML, as Go, Rails and others write it."""
+    return json.dumps(text)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def in_numbers(text: str) -> str:
+    return html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+
+
+def each_in_url(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+def each_in_json(text: str) -> str:
+    return "".join(f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else json.dumps(sign)[1:-1] for sign in text)
+
+
+def by_yarl(text: str) -> str:
+    """Only what can't stand in a path, as aiohttp shows its URLs."""
+    return quote(text, safe=string.punctuation.replace('"', "").replace("\\", "").replace("%", "") + " ")
+
+
+WAYS: list[Callable[[str], str]] = [
+    lambda text: text,
+    quote,
+    quote_plus,
+    lambda text: quote(text, safe=""),
+    lambda text: quote(quote(text, safe=""), safe=""),
+    lambda text: quote(quote(quote(text, safe=""), safe=""), safe=""),
+    lambda text: quote(json.dumps(text)[1:-1]),
+    lambda text: html.escape(json.dumps(text)[1:-1]),
+    lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    lambda text: repr(text)[1:-1],
+    lambda text: repr(text.encode())[2:-1],
+    html.escape,
+    as_go,
+    in_numbers,
+    each_in_url,
+    each_in_json,
+    by_yarl,
+    basic,
+    lambda text: basic(f"a{text}"),
+    lambda text: basic(f"ab{text}"),
+    lambda text: text.encode().hex(),
+]
+
+
+@given(SECRETS, st.sampled_from(WAYS), st.text(string.ascii_letters + " .,:\n"), st.text(SIGNS))
+@example("0000'\\", in_numbers, "", "")
+@example("é%41b", quote, "", "")
+@example("\\\\n\\u0041", as_go, "", "")
+def test_nothing_is_left_of_a_secret_in_any_disguise(
+    secret: str, way: Callable[[str], str], before: str, after: str
+) -> None:
+    assume(len(plainly(secret)) >= SHORTEST)
+    told = Redactor([secret]).redact(f"{before} {way(secret)} {after}")
+    assert MASK in told
+    assert way(secret) not in told
+
+
+@pytest.mark.parametrize("way", WAYS[:-4])
+@pytest.mark.parametrize("secret", [SECRET, 'q7%Zr/"w+K2&x9\\Vd', TOKEN, "C:\\new%41\\u0042&lt;"])
+def test_a_disguise_is_taken_away_whole_and_no_more_than_it(way: Callable[[str], str], secret: str) -> None:
+    assert Redactor([secret]).redact(f"before {way(secret)} after") == "before *** after"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Basic {basic(f'bot:{TOKEN}')[:30]}",
+        TOKEN.encode().hex()[:20],
+        f"{TOKEN[:22]}\n    {TOKEN[22:26]}\r\n{TOKEN[26:]}",
+        base64.encodebytes(f"{{token: {TOKEN}, and so on}}".encode() * 2).decode(),
+        json.dumps(f"{TOKEN[:22]}\n{TOKEN[22:]}"),
+        basic(json.dumps({"token": TOKEN})),
+    ],
+)
+def test_no_eight_signs_are_left_of_what_was_cut_or_wrapped(text: str) -> None:
+    told = Redactor([TOKEN]).redact(text)
+    for offset in range(3):
+        hidden = basic("x" * offset + TOKEN)[4:-4]
+        assert not [i for i in range(len(hidden) - 7) if hidden[i : i + 8] in told]
+    assert not [i for i in range(len(TOKEN) - 3) if TOKEN[i : i + 4] in told]
+    assert TOKEN.encode().hex()[:16] not in told
+
+
+@pytest.mark.parametrize("secret", ["Straße-Übung", "İstanbul-x", "ΟΔΟΣ-Σίσυφος", "Å-Kelvin-\u212a"])
+def test_letters_may_be_spelled_and_cased_in_any_way(secret: str) -> None:
+    redactor = Redactor([secret])
+    for form in (secret, normalize("NFC", secret), normalize("NFD", secret), secret.upper(), secret.lower()):
+        assert redactor.redact(f"<{form}>") == "<***>", form
+        assert redactor.redact(quote(form)) == "***", form
+
+
+@given(st.text(), st.lists(st.text(SIGNS, min_size=4, max_size=8), max_size=3))
+def test_what_holds_no_secret_is_told_as_it_is_and_what_was_redacted_stays_so(text: str, secrets: list[str]) -> None:
+    redactor = Redactor(secrets)
+    told = redactor.redact(text)
+    assert told == text or MASK in told
+    assert redactor.redact(told) == told
+    assert Redactor(["not in there, for sure: \u2603"]).redact(text) == text
+
+
+def test_a_long_text_is_looked_through_once_however_odd_it_is() -> None:
+    """The work grows with its length: what looks at each place again for each other would not end."""
+    redactor = Redactor([TOKEN, "aaaaaaaa", "%25%25%25%25", *(f"{i}-{TOKEN[::-1]}" for i in range(50))])
+    for unit in ("a", "%25", "\\\\", "&amp;", " \n", "%", "\\u0041", "ordinary words, ", TOKEN):
+        text = unit * (2**17 // len(unit))
+        assert (MASK in redactor.redact(text)) == (unit in ("a", "%", "%25", "\\u0041", TOKEN)), unit
+
+
+def test_a_secret_that_is_an_ordinary_word_hides_that_word_and_no_other() -> None:
+    assert (
+        Redactor(["pass", "a.c+"]).redact("the pass for abc and a.c+ has p\n ass") == "the *** for abc and *** has ***"
+    )
+
+
+def test_more_secrets_do_not_make_it_forget_the_first() -> None:
+    redactor = Redactor()
+    for i in range(20):
+        redactor.add(f"{i:04}-first", f"{i:04}-first-and-more")
+    assert redactor.redact("0003-first 0019-first-and-more") == "*** ***"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+from weakref import WeakSet
 
 import pytest
 
@@ -14,6 +16,12 @@ from riskbot.service.watch import Watch
 from riskbot.source import Remedy, SourceError
 from riskbot.store.surviving import SurvivingStore
 from tests.desk import BLIND, DEBT, RATIO, Desk, Thief, rule
+
+
+class Page(bytearray):
+    """A reply that one can see go."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment] # a bytearray has none
 
 
 @pytest.fixture
@@ -95,6 +103,26 @@ async def test_failing_polls_are_told_when_they_last_and_once(desk: Desk) -> Non
     for _ in range(40):
         await desk.poll()
     assert (await desk.titles())[1:] == ["RESOLVED · main · sees the account again"]
+
+
+async def test_nothing_is_kept_of_a_reply_that_was_of_no_use(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred failures are remembered, of each account: with the pages they came of memory would run out."""
+    pages = WeakSet[Page]()
+
+    async def refuse() -> None:
+        page = Page(b"<html>" * 1000)
+        pages.add(page)
+        try:
+            page.index(b"{")
+        except ValueError:
+            raise SourceError("an answer that is not OKX's") from None
+
+    monkeypatch.setattr(desk.market, "fetch", refuse)
+    for _ in range(5):
+        await desk.poll()
+    gc.collect()
+    assert len(desk.watch.sight.failures) == 5
+    assert not pages
 
 
 async def test_blindness_is_critical_while_the_account_owes(desk: Desk) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
+from msgspec import Struct
+
 from riskbot import text
 from riskbot.model import AccountInfo, Observation, Outage, Severity
 from riskbot.rules import Rule
@@ -23,6 +25,16 @@ RAISE_ONLY = -1.0
 _MOST_FAILURES = 100
 
 
+class Failure(Struct, frozen=True):
+    """What is remembered of a failed poll. Not the error itself: its traceback holds the whole reply, megabytes even.
+
+    why, severity: see `SourceError`.
+    """
+
+    why: str
+    severity: Severity
+
+
 class Sight:
     """One account's replies and failed polls, as observations for its rules. poll_every: seconds.
 
@@ -33,7 +45,7 @@ class Sight:
     def __init__(self, poll_every: float, seen: float = 0.0, *, ever_seen: bool = False) -> None:
         self.poll_every = poll_every
         self.seen, self.ever_seen = seen, ever_seen
-        self.failures: list[SourceError] = []
+        self.failures: list[Failure] = []
         self._stamp: object = None
         self._stamp_moved = 0.0
 
@@ -57,7 +69,7 @@ class Sight:
 
     def failed(self, error: SourceError) -> None:
         """A poll has failed."""
-        self.failures = [*self.failures[1 - _MOST_FAILURES :], error]
+        self.failures = [*self.failures[1 - _MOST_FAILURES :], Failure(error.why, error.severity)]
 
     def shift(self, seconds: float) -> None:
         """The clock was set ahead by so much, and no time passed."""
@@ -77,8 +89,8 @@ class Sight:
 
     def _outage(self) -> Outage:
         """A dead key is believed when it is said twice; that the exchange has frozen the account, at once."""
-        error = self.failures[-1]
-        twice = len(self.failures) > 1 and self.failures[-2].severity >= error.severity
-        severity = error.severity if twice or error.severity is Severity.EMERGENCY else Severity.OK
+        failure = self.failures[-1]
+        twice = len(self.failures) > 1 and self.failures[-2].severity >= failure.severity
+        severity = failure.severity if twice or failure.severity is Severity.EMERGENCY else Severity.OK
         stale_after = max(STALE_AFTER, 3 * self.poll_every)
-        return Outage(self.seen, error.why, severity, never=not self.ever_seen, stale_after=stale_after)
+        return Outage(self.seen, failure.why, severity, never=not self.ever_seen, stale_after=stale_after)
