@@ -662,6 +662,44 @@ async def test_a_second_account_and_another_receiver_are_added(tmp_path: Path, m
     assert len(found.rules) == 10
 
 
+@pytest.mark.parametrize(("first", "second"), [("主账户", "副账户"), ("desk one", "desk-one")])
+async def test_no_account_takes_the_variable_of_another(
+    tmp_path: Path, market: Simulator, mine: Phone, first: str, second: str
+) -> None:
+    put(tmp_path / "keys", "planted-2")
+    market.add(SimAccount(*["planted-2"] * 3, uid="78", scenario=load_scenario("crash")))
+    flags = [word for key in init_account.FLAGS.values() for word in (key, str(tmp_path / "keys"))]
+    files = ["--yes", "--base-url", market.url, "--receiver", "a b", "--receiver", "a-b", *flags]
+    begun = await init(tmp_path, *files, "--account", first, RISKBOT_A_B=mine.url)
+    assert begun.exit_code == 0, begun.output
+    put(tmp_path / "more", f"{mine.url}/more")
+    words = ("--no-test", "--account", second, "--receiver", f"a.b={tmp_path / 'more'}")
+    asked = await init(tmp_path, "--base-url", market.url, *words, typed="\n".join([*KEYS, *[""] * 9]))
+
+    assert asked.exit_code == 0, asked.output
+    assert "Enter keeps" not in asked.output.partition("Ping URL")[0]
+    found = config(tmp_path)
+    keys = [account.api_secret.get_secret_value() for account in found.accounts]
+    assert keys == ["planted-2", KEYS[1]]
+    urls = [receiver.url.get_secret_value() for receiver in found.receivers.values()]
+    assert urls == [mine.url, mine.url, f"{mine.url}/more"]
+
+
+async def test_a_new_url_of_a_variable_that_two_receivers_share_leaves_the_other_alone(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    shared = '[receivers.one]\nurl = "${HOOK}"\n\n[receivers.two]\nurl = "${HOOK}"\n'
+    put(tmp_path / "rules.toml", shared)
+    put(tmp_path / "new", f"{mine.url}/new")
+    words = ("--no-test", "--receiver", f"two={tmp_path / 'new'}")
+    result = await scripted(tmp_path, market, mine, *words, HOOK=mine.url)
+
+    assert result.exit_code == 0, result.output
+    found = config(tmp_path)
+    assert found.receivers["one"].url.get_secret_value() == mine.url
+    assert found.receivers["two"].url.get_secret_value() == f"{mine.url}/new"
+
+
 async def test_a_key_is_replaced_and_the_old_file_is_kept(tmp_path: Path, market: Simulator, mine: Phone) -> None:
     await scripted(tmp_path, market, mine)
     market.add(SimAccount("planted-new", "planted-new", "planted-new", uid="77", scenario=load_scenario("crash")))
