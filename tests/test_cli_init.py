@@ -669,7 +669,9 @@ async def test_no_account_takes_the_variable_of_another(
     put(tmp_path / "keys", "planted-2")
     market.add(SimAccount(*["planted-2"] * 3, uid="78", scenario=load_scenario("crash")))
     flags = [word for key in init_account.FLAGS.values() for word in (key, str(tmp_path / "keys"))]
-    files = ["--yes", "--base-url", market.url, "--receiver", "a b", "--receiver", "a-b", *flags]
+    put(tmp_path / "other", f"{mine.url}/other")
+    receivers = ["--no-test", "--receiver", "a b", "--receiver", f"a-b={tmp_path / 'other'}"]
+    files = ["--yes", "--base-url", market.url, *receivers, *flags]
     begun = await init(tmp_path, *files, "--account", first, RISKBOT_A_B=mine.url)
     assert begun.exit_code == 0, begun.output
     put(tmp_path / "more", f"{mine.url}/more")
@@ -682,7 +684,7 @@ async def test_no_account_takes_the_variable_of_another(
     keys = [account.api_secret.get_secret_value() for account in found.accounts]
     assert keys == ["planted-2", KEYS[1]]
     urls = [receiver.url.get_secret_value() for receiver in found.receivers.values()]
-    assert urls == [mine.url, mine.url, f"{mine.url}/more"]
+    assert urls == [mine.url, f"{mine.url}/other", f"{mine.url}/more"]
 
 
 async def test_a_new_url_of_a_variable_that_two_receivers_share_leaves_the_other_alone(
