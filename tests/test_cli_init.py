@@ -763,7 +763,7 @@ async def test_a_no_at_the_end_changes_nothing_and_loses_nothing(
         ("[[rules]]\nname = 'x'\nkind = 'x'\n", 2, "no such kind"),
         ("[[rules]]\nname = 'x'\nkind = 'margin_ratio'\n", 2, "below is missing"),
         ('accounts = [{ name = "main" }]\n', 1, "line 1: add api_key = "),
-        ('accounts = [{ name = "main", region = "eea" }]\n', 1, "by hand. Nothing was written."),
+        ('accounts = [{ name = "main", region = "eea" }]\n', 1, "by hand. It is as it was."),
     ],
 )
 async def test_a_file_that_can_not_be_used_is_left_alone(
@@ -796,6 +796,47 @@ async def test_a_folder_that_is_not_there_is_told(tmp_path: Path, market: Simula
     assert (
         f"{tmp_path / 'nowhere'}: can't write there: No such file or directory. Nothing was written." in result.stderr
     )
+    assert (result.stdout, [*market.requests]) == ("", []), "before anybody is asked anything"
+
+
+async def test_a_file_with_a_mistake_is_told_before_anybody_is_asked_anything(
+    tmp_path: Path, market: Simulator
+) -> None:
+    put(tmp_path / "rules.toml", '[[accounts]]\nname = "old"\nregon = "us"\n')
+    result = await init(tmp_path, "--base-url", market.url, typed="\n".join(KEYS))
+
+    assert (result.exit_code, result.stdout, [*market.requests]) == (2, "", [])
+    assert 'rules.toml:3: unknown key "regon"' in result.stderr
+
+    folder = await init(tmp_path, "-c", str(tmp_path))
+    assert (folder.exit_code, folder.stdout) == (2, "")
+    assert "can't read it: Is a directory" in folder.stderr
+    here = await init(tmp_path, "-c", ".")
+    assert ".: can't read it: Is a directory" in here.stderr
+
+
+async def test_a_secret_that_only_the_service_has_keeps_nobody_from_adding_an_account(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    words = "".join(f'{key} = "credential:{key}"\n' for key in ("api_key", "api_secret", "passphrase"))
+    put(tmp_path / "rules.toml", f'[[accounts]]\nname = "served"\n{words}')
+    result = await scripted(tmp_path, market, mine, "--account", "main")
+
+    assert result.exit_code == 0, result.output
+    assert "warning: " in result.stderr
+    assert "rules.toml:3: credential: is filled in by systemd" in result.stderr
+    assert (tmp_path / "rules.toml").read_text().count('"credential:') == 3
+    assert 'passphrase = "${OKX_API_PASSPHRASE}"' in (tmp_path / "rules.toml").read_text()
+
+
+async def test_what_must_be_done_by_hand_loses_no_answer(tmp_path: Path, market: Simulator, mine: Phone) -> None:
+    put(tmp_path / "rules.toml", 'accounts = [{ name = "main" }]\n')
+    result = await interview(tmp_path, market, "other", mine.url, "y", "n", "all", "")
+
+    assert result.exit_code == 1
+    assert "line 1: add api_key = " in result.stderr
+    assert f"What was checked so far is in {tmp_path / 'riskbot.env'}" in result.stderr
+    assert env.parse((tmp_path / "riskbot.env").read_text())["OKX_API_SECRET"] == KEYS[1]
 
 
 async def test_a_disk_that_takes_nothing_leaves_what_was_there(
