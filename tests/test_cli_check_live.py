@@ -52,7 +52,7 @@ async def test_each_rule_says_what_it_would_say_now(tmp_path: Path) -> None:
     assert of(things, "rule", "main · forced repayment") == [
         ("alert", "would say now: WARNING forced repayment USDT: level 1 of 5")
     ]
-    assert of(things, "rule", "main · conversion") == [("ok", "quiet: 0 USDT")]
+    assert of(things, "rule", "main · conversion") == [("ok", "quiet: USDT level 0")]
     assert of(things, "rule", "main · debt grows") == [("ok", "quiet: it compares with the last 10 s, from now on")]
     assert of(things, "account", "main") == [("ok", "equity $60,000, margin ratio 2, debt in USDT")]
     assert of(things, "clock", "main") == [("ok", "this machine's clock is right to the second")]

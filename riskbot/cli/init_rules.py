@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import click
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ def rules(talk: Interview, account: Account) -> tuple[str, ...]:
     says = dict(_outlooks(talk, account, [*mine, *offered]))
     show(_line(name, said, written=name in taken) for name, said in says.items())
     fit = {block.entry["name"]: block.text for block in offered if says[block.entry["name"]].works}
-    return tuple(fit[name] for name in _chosen(talk, fit, anew=not mine))
+    return tuple(fit[name] for name in _chosen(talk, fit, says, anew=not mine) if name in fit)
 
 
 def _outlooks(talk: Interview, account: Account, blocks: Iterable[Block]) -> Iterator[tuple[str, Outlook]]:
@@ -52,11 +52,11 @@ def _line(name: str, said: Outlook, *, written: bool) -> dict[str, object]:
     return thing("rule", name, OK, f"left out: {said.says}")
 
 
-def _chosen(talk: Interview, fit: Iterable[str], *, anew: bool) -> list[str]:
-    """Names of rules to add: by flags, or asked for. A new file gets all that fit, unless somebody says otherwise."""
+def _chosen(talk: Interview, fit: Iterable[str], says: Mapping[str, Outlook], *, anew: bool) -> list[str]:
+    """Names of rules to have: by flags, or asked for. A new file gets all that fit, unless somebody says otherwise."""
     names, usual = list(fit), ALL if anew else NONE
     if talk.options.rules:
-        return _named(talk.options.rules, names)
+        return _flagged(talk, names, says)
     if not names:
         return []
     while True:
@@ -68,14 +68,18 @@ def _chosen(talk: Interview, fit: Iterable[str], *, anew: bool) -> list[str]:
         click.echo(no_such("rule", unknown[0], names))
 
 
-def _named(words: Iterable[str], names: list[str]) -> list[str]:
-    if ALL in words:
-        return names
-    wanted = [word for word in words if word != NONE]
+def _flagged(talk: Interview, names: list[str], says: Mapping[str, Outlook]) -> list[str]:
+    """One that is there already may be named again: the same command sets up the same twice. May end the command."""
+    wanted = _named(talk.options.rules, names)
+    there = [entry.get("name") for entry in talk.before.rules()]
     for word in wanted:
-        if word not in names:
-            fail(f"--rule: {no_such('rule', word, names)}", 2)
+        if word not in (*names, *there):
+            fail(f"--rule: {f'{word} {says[word].says}' if word in says else no_such('rule', word, [*says])}", 2)
     return wanted
+
+
+def _named(words: Iterable[str], names: list[str]) -> list[str]:
+    return names if ALL in words else [word for word in words if word != NONE]
 
 
 def _split(words: str) -> list[str]:

@@ -103,5 +103,7 @@ def _calm(rule: Rule, worst: Reading) -> str:
         return f"it compares with the last {span(over)}, from now on"
     if all(rung.enter == Decimal(rung.severity) and rung.exit == rung.enter - 1 for rung in rule.ladder().rungs):
         return ""
+    if unit(rule) == "level":
+        return f"{worst.ccy} level {number(worst.value)}"
     words = amount(worst.value, unit(rule)) if unit(rule) == "USD" else number(worst.value)
     return f"{words} {worst.ccy}".rstrip()
