@@ -244,6 +244,13 @@ async def test_a_key_that_may_too_much_is_refused_with_the_reason(
         assert "it can trade: who gets hold of it can trade" in result.stdout
 
 
+async def test_whether_this_machine_is_online_is_asked_once(tmp_path: Path, market: Simulator, mine: Phone) -> None:
+    result = await scripted(tmp_path, market, mine, "--base-url", "https://nowhere.invalid")
+
+    said = "the exchange's name can't be resolved; is this machine online? Where a proxy or a firewall is in between"
+    assert (result.exit_code, said in result.stdout) == (1, True), result.stdout
+
+
 async def test_an_account_that_can_not_be_read_is_refused_too(tmp_path: Path, market: Simulator, mine: Phone) -> None:
     market.inject("code=50120 on=balance")
     result = await scripted(tmp_path, market, mine)
