@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import config_option, fail, load_plugins, mistakes_told, understand
+from riskbot.cli.common import config_option, fail, in_shell, load_plugins, mistakes_told, understand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -243,11 +243,6 @@ def _next(before: Known) -> None:
 
     option = "" if before.path == Path("rules.toml") else f" -c {before.path}"
     heading("What is next")
-    click.echo(f"  set -a; . {_relative(before.env_path)}; set +a      the secrets, for this shell")
+    click.echo(f"  set -a; . {in_shell(before.env_path)}; set +a      the secrets, for this shell")
     click.echo(f"  riskbot run{option}")
     click.echo(f"  riskbot systemd{option}      the same as a service that starts by itself")
-
-
-def _relative(path: Path) -> str:
-    """As a shell needs it: `.` looks for a bare name elsewhere."""
-    return str(path) if path.is_absolute() else f"./{path}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from riskbot.cli import logs
-from riskbot.cli.common import config_option, load_plugins, secrets, understand
+from riskbot.cli.common import config_option, load_plugins, mistakes, secrets, understand
 
 if TYPE_CHECKING:
     from riskbot.plugins import Plugins
@@ -67,10 +67,7 @@ def command(path: Path, log_format: str, log_level: str) -> None:
     try:
         _run(path, redactor, systemd)
     except ConfigError as error:
-        count = len(error.problems)
-        _refuse(
-            systemd, 2, *map(str, error.problems), f"{count} mistake{'s' if count > 1 else ''}; nothing was started."
-        )
+        _refuse(systemd, 2, *mistakes(error, path))
     except StoreError as error:
         _refuse(systemd, 1, str(error))
 
