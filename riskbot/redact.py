@@ -25,6 +25,12 @@ PART = 8
 HEX_PART = 16
 """The same in hex."""
 
+_CUT = re.compile(r"…|\.{3,}")
+"""Where a text says that there was more of it."""
+
+_LONGEST_CUT = 100
+"""Characters. A longer part of a secret than that is made by chance, and recognised by any part of it."""
+
 _BY_CHANCE = 12
 """Characters at least of such a secret; it has digits and letters."""
 
@@ -211,11 +217,23 @@ class Redactor:
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets stand. Looked up by their first signs: a regular expression of all takes many times as long."""
         low, forms = _folded(text), self._forms
+        yield from self._cut_off(low)
         for i in range(len(low) - SHORTEST + 1):
             for form in forms.get(low[i : i + SHORTEST], ()):
                 if low.startswith(form, i):
                     yield i, i + len(form)
                     break
+
+    def _cut_off(self, low: str) -> Iterator[tuple[int, int]]:
+        """Where a text was cut, the beginnings of secrets, be they plain words."""
+        before = 0
+        for match in _CUT.finditer(low):
+            end = match.start()
+            for start in range(max(before, end - _LONGEST_CUT), end - SHORTEST + 1):
+                if any(form.startswith(low[start:end]) for form in self._forms.get(low[start : start + SHORTEST], ())):
+                    yield start, end
+                    break
+            before = match.end()
 
 
 def _all_forms(secret: str) -> set[str]:

@@ -489,6 +489,8 @@ MOST_READINGS = 10_000
 _LONGEST_SUBJECT, _LONGEST_NOTE = 100, 1000
 _MOST_LINES, _LONGEST_LINE = 50, 1000
 """Lines of a message that a rule writes, and characters of each. The rest is cut."""
+_LONGEST_BLAME = 120
+"""Characters of what a rule raised."""
 
 
 def measure(rule: Rule, view: View) -> Measured:
@@ -564,7 +566,7 @@ def _checked(reading: Any) -> Reading:
         number = Decimal(str(value))
         if not number.is_infinite():
             return Reading(snapshot.MISSING if number.is_nan() else number, reading.ccy, reading.note)
-    raise ValueError(f"gave a reading of {type(value).__name__} {value!s:.20}")
+    raise ValueError(f"gave a reading of {type(value).__name__} {text.cut(str(value), 20)}")
 
 
 def _without_secrets(words: str, rule: object) -> str:
@@ -585,7 +587,7 @@ def _blame(error: BaseException, method: Callable[..., Any]) -> str:
         frame = frame.tb_next
     where = f" ({code.co_filename.rpartition('/')[2]}:{line})"
     try:
-        words = f"{_without_secrets(str(error), getattr(method, '__self__', None)):.120}"
+        words = text.cut(_without_secrets(str(error), getattr(method, "__self__", None)), _LONGEST_BLAME)
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
     told = f"the rule failed: {type(error).__name__}: {words}{where}"
@@ -640,7 +642,7 @@ def stumbles(rule: Rule, view: View, event: Event) -> str:
 def _said(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
     lines = rule.explain(view, event)
     said = [lines] if isinstance(lines, str) else islice(lines, _MOST_LINES)
-    return str(rule.say(event))[:_LONGEST_LINE], [str(line)[:_LONGEST_LINE] for line in said]
+    return text.cut(str(rule.say(event)), _LONGEST_LINE), [text.cut(str(line), _LONGEST_LINE) for line in said]
 
 
 def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:

@@ -287,3 +287,11 @@ def test_more_secrets_do_not_make_it_forget_the_first() -> None:
     for i in range(20):
         redactor.add(f"{i:04}-first", f"{i:04}-first-and-more")
     assert redactor.redact("0003-first 0019-first-and-more") == "*** ***"
+
+
+@pytest.mark.parametrize("end", ["…", "...", "…)", "... and so on"])
+@pytest.mark.parametrize("way", [str, quote, as_go, each_in_url])
+def test_the_beginning_of_a_secret_is_hidden_where_a_text_was_cut(way: Callable[[str], str], end: str) -> None:
+    redactor = Redactor(["correct horse & battery"])
+    assert redactor.redact(f"no to {way('correct horse & b')}{end}") == f"no to ***{end}"
+    assert redactor.redact(f"a correct thing… cor{end}") == f"a correct thing… cor{end}"

@@ -28,7 +28,7 @@ class Vault:
         self.token = account.options["token"]
 
     async def fetch(self):
-        raise SourceError(f"the vault does not take {self.token}")
+        raise SourceError(f"the vault does not take {self.token}, {os.environ['MY_TOKEN']}")
 
     async def info(self):
         raise KeyError(self.token)
@@ -41,7 +41,7 @@ class Pigeon:
         self.url = url
 
     async def send(self, text):
-        raise ConnectionError(f"no pigeon flies to {self.url}")
+        raise ConnectionError(f"no pigeon flies to {self.url} with {os.environ['MY_TOKEN']}")
 
     async def close(self):
         pass
