@@ -57,8 +57,13 @@ _SECRET_KEY = re.compile(r"[-+: ]|.*(?:pass|pwd|token|key|secret|user|auth|login
 """Query keys (`+X-Auth` is a header of Apprise) whose values are secrets even when short."""
 
 
-_SECRET_NAME = re.compile(r"PASS|PWD|TOKEN|SECRET|CREDENTIAL|API_?KEY", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"PASS|PWD|TOKEN|SECRET|CREDENTIAL|API_?KEY|(?<![A-Z])KEY(?![A-Z])|WEBHOOK|DSN", re.IGNORECASE
+)
 """Variables of the environment whose values are secrets; a value that begins as a path only says where one is."""
+
+_LOGIN = re.compile(r"://([^/?#@\s]*:[^/?#\s]+)@")
+"""User and password in a URL: of a database, of a proxy."""
 
 
 def secrets_of(url: str) -> frozenset[str]:
@@ -79,12 +84,18 @@ def secrets_of(url: str) -> frozenset[str]:
 
 
 def secrets_in(env: Mapping[str, str]) -> frozenset[str]:
-    """Return the values of an environment that are secrets by their names: plugins may know them, and name them."""
-    return frozenset(
+    """Return the values of an environment that are secrets by their names: plugins may know them, and name them.
+
+    So are logins in URLs, whatever their names.
+    """
+    named = {
         value
         for name, value in env.items()
         if _SECRET_NAME.search(name) and len(value) >= _BY_CHANCE and value[0] != "/"
-    )
+    }
+    logins = {login for value in env.values() for login in _LOGIN.findall(value)}
+    passwords = {clean for login in logins for clean in _cleaned(login.partition(":")[2]) if len(clean) >= SHORTEST}
+    return frozenset(named | logins | passwords)
 
 
 def _login_parts(login: str) -> Iterator[str]:
