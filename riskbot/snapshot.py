@@ -36,6 +36,7 @@ OVER = " / "
 """Between two fields of one row, for their ratio: `details.disEq / details.eqUsd`."""
 
 _NUMBER = "0123456789.eE+-"
+_LONGEST = 100  # characters; 25 are the most that were seen
 _MAX_EXPONENT = 40  # beyond 1e±40 it is no amount of money, and arithmetic with it may overflow
 
 NO_WORDS: Mapping[str, str] = MappingProxyType({})
@@ -124,7 +125,7 @@ class Amount(Field[Decimal]):
 def _exact(raw: str | int) -> Decimal:
     """Raises ValueError. Most values of an account are the same from one reply to the next."""
     # Decimal() alone would take "1_000", " 12 ", "NaN" and other scripts' digits.
-    if type(raw) is str and raw.strip(_NUMBER):
+    if type(raw) is str and (len(raw) > _LONGEST or raw.strip(_NUMBER)):
         raise ValueError("no number")
     try:
         value = Decimal(raw)

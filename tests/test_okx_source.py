@@ -276,7 +276,7 @@ async def test_a_code_is_understood_at_any_status(okx: Simulator, code: str) -> 
         ("reset", "the connection broke (ClientOSError)", Remedy.RETRY),
         ("hang", "no answer within 0.3 s", Remedy.RETRY),
         ("latency=2s", "no answer within 0.3 s", Remedy.RETRY),
-        ("huge=50MB", "the answer is larger than 8 MiB", Remedy.BACK_OFF),
+        ("huge=50MB", "the answer is larger than 4 MiB", Remedy.BACK_OFF),
     ],
 )
 async def test_whatever_goes_wrong_is_one_clear_error_and_the_next_poll_is_good(
@@ -368,7 +368,7 @@ async def test_a_gzip_bomb_is_given_up_before_it_fills_the_memory(okx: Simulator
             assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
         finally:
             tracemalloc.stop()
-    assert error.why == "the answer is larger than 8 MiB"
+    assert error.why == "the answer is larger than 4 MiB"
 
 
 async def test_a_dripping_body_ends_at_the_deadline() -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
-from aiohttp import ClientOSError, ClientPayloadError, ClientSession, ClientTimeout
+from aiohttp import ClientConnectionResetError, ClientOSError, ClientPayloadError, ClientSession, ClientTimeout, web
 
 from riskbot.simulator import Fault, SimAccount, Simulator, parse_scenario
 from riskbot.simulator.errors import ERRORS, GATEWAY, Refusal
@@ -358,6 +358,19 @@ async def test_a_client_may_go_away_from_a_huge_reply(client: Client) -> None:
         response.close()
 
     assert (await client.get())[0] == 200
+
+
+async def test_that_a_client_is_gone_in_the_middle_is_no_error(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def write(_: web.StreamResponse, __: bytes) -> None:
+        raise ClientConnectionResetError("Cannot write to closing transport")
+
+    client.simulator.inject("huge=1MB times=1")
+    monkeypatch.setattr(web.StreamResponse, "write", write)
+
+    assert (await client.get())[:2] == (200, b"")
+    assert caplog.text == ""
 
 
 def test_a_fault_ends_after_its_time() -> None:

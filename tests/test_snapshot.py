@@ -43,6 +43,7 @@ BAD: dict[type, list[object]] = {
         "abc",
         " 12 ",
         "1_000",
+        "0" * 101,
         "NaN",
         "sNaN",
         "Infinity",

@@ -42,7 +42,7 @@ OKX allows a user 10 and 5. An unknown user may be any of the known ones, so tha
 """
 WINDOW = 2.0
 CCY_LIMIT = 20
-BODY_LIMIT = 8 * 2**20
+BODY_LIMIT = 4 * 2**20
 """Bytes after decompression; the largest account seen is under 1 MiB."""
 PIECE = 2**16
 """Bytes. What was unpacked from a small answer is taken piece by piece, and given up before all of it is there."""

@@ -7,6 +7,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import cast
 
 from aiohttp import web
@@ -89,10 +90,11 @@ async def gzip_bomb(request: web.Request, fault: Fault) -> web.StreamResponse:
 async def _stream(request: web.Request, chunks: Iterator[bytes], headers: dict[str, str]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json", **headers})
     await response.prepare(request)
-    for chunk in chunks:
-        await response.write(chunk)
-        await asyncio.sleep(0)  # others are served meanwhile
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # the client has had enough
+        for chunk in chunks:
+            await response.write(chunk)
+            await asyncio.sleep(0)  # others are served meanwhile
+        await response.write_eof()
     return response
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import click
 import orjson
 import tomli_w
 from pydantic import SecretStr
@@ -37,7 +38,6 @@ from riskbot.service.recorder import Recorder, Unrecorded
 from riskbot.service.watch import Watch
 from riskbot.snapshot import Snapshot
 from riskbot.store.sqlite import SqliteStore
-from tests.bench import soak
 from tests.bench.replaying import generated, replays
 from tests.bench.rules import RULES, rules
 
@@ -335,15 +335,22 @@ async def replay(url: str) -> None:
         OUT.print(replays(generated(Path(folder)), config(Path(folder), url, 1)))
 
 
-async def main() -> None:
-    """All of it, about six minutes; or the parts that are named: polls, crowds, alarm, starts, scrapes, replay."""
-    parts = {"polls": polls, "crowds": crowds, "starts": starts, "alarm": alarm, "scrapes": scrapes, "replay": replay}
-    for name in sys.argv[1:] or parts:
+PARTS = {"polls": polls, "crowds": crowds, "starts": starts, "alarm": alarm, "scrapes": scrapes, "replay": replay}
+
+
+async def measure(names: Iterable[str]) -> None:
+    """Those parts, each beside an exchange of its own."""
+    for name in names:
         with server() as url:
-            await parts[name](url)
+            await PARTS[name](url)
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PARTS)))
+def main(names: tuple[str, ...]) -> None:
+    """Measure what riskbot costs: all of it, in about six minutes, or the parts that are named."""
+    asyncio.run(measure(names or PARTS))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["soak"]:
-        soak.command(sys.argv[2:], prog_name="soak")
-    asyncio.run(main())
+    main(prog_name="python -m tests.bench")
