@@ -161,6 +161,7 @@ async def test_nothing_that_the_service_writes_shows_or_sends_holds_a_secret(tmp
             systemd.close()
         found += [("the log", program.log.read_bytes()), *database(program.db)]
     log = program.log.read_text()
+    assert "more words with ***" in "".join(service.heard)
     for words in ("RuntimeError: no entry with ***, ***", "the vault does not take ***", "can't deliver", "***"):
         assert words in log, words
     assert all_tracks(HUNTER, found) == []

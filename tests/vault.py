@@ -72,6 +72,10 @@ def register_notifiers():
     return {"pigeon": Pigeon}
 
 @hookimpl
+def render(event, headline, lines):
+    return headline, [*lines, f"more words with {os.environ['MY_TOKEN']}"]
+
+@hookimpl
 def on_transition(event):
     raise LookupError(os.environ["MY_TOKEN"])
 """
