@@ -199,7 +199,8 @@ class Redactor:
 
     def add(self, *secrets: str) -> None:
         """Register secrets. Those shorter than `SHORTEST` characters are passed over."""
-        new = {secret for secret in secrets if len(secret) >= SHORTEST} - self._known
+        stripped = (secret.strip() for secret in secrets)  # a file may end in \r\n
+        new = {secret for secret in (*secrets, *stripped) if len(secret) >= SHORTEST} - self._known
         forms = dict[str, set[str]]()
         for form in {_folded(form) for secret in new for form in _all_forms(secret)}:
             forms.setdefault(form[:SHORTEST], set()).add(form)

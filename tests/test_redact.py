@@ -303,6 +303,12 @@ def test_a_secret_that_is_an_ordinary_word_hides_that_word_and_no_other() -> Non
     )
 
 
+def test_blanks_around_a_secret_are_no_part_of_it() -> None:
+    redactor = Redactor([" correct horse\r\n", f"-----BEGIN KEY-----\n{TOKEN}\n{TOKEN[::-1]}\n-----END KEY-----\n"])
+    assert redactor.redact("<correct horse>") == "<***>"
+    assert redactor.redact(f"({TOKEN[::-1]})") == "(***)"
+
+
 def test_nothing_is_kept_of_secrets_that_have_been_replaced() -> None:
     """A compiled expression would be, by Python's own cache: with each new token of a receiver, a megabyte."""
     Redactor([TOKEN]).redact(TOKEN)

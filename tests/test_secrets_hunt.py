@@ -161,6 +161,7 @@ async def test_nothing_that_the_service_writes_shows_or_sends_holds_a_secret(tmp
             systemd.close()
         found += [("the log", program.log.read_bytes()), *database(program.db)]
     log = program.log.read_text()
+    assert "more words with ***" in "".join(service.heard)
     for words in ("RuntimeError: no entry with ***, ***", "the vault does not take ***", "can't deliver", "***"):
         assert words in log, words
     assert all_tracks(HUNTER, found) == []
@@ -216,10 +217,10 @@ WORDS: dict[str, list[list[str]]] = {
     "ack": [[], ["--all"], ["nowhere"]],
     "silence": [[], ["--rule=*", "--for=1h", "--why=because"], ["--rule=*", "--for=never"], ["--end=all"]],
     "history": [[], ["--deliveries"], ["--since=never"]],
-    "explain": [["margin ratio"], ["blurting"], ["nothing"]],
+    "explain": [["margin ratio"], ["blurting"], ["chatty"], ["nothing"]],
     "outbox": [[], ["--all"], ["retry", "--all"], ["drop", "--all", "--yes"]],
     "plugins": [["list"], ["new", "mine", "--to", "nowhere/nothing"]],
-    "rules": [["kinds"], ["kinds", "blurting"], ["new", "blurting"]],
+    "rules": [["kinds"], ["kinds", "blurting"], ["kinds", "chatty"], ["new", "blurting"]],
     "fields": [[], ["details.*"]],
     "metrics": [[], ["prometheus"]],
     "systemd": [[], ["--to", "/dev/null/nowhere"]],
