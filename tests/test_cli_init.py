@@ -662,6 +662,46 @@ async def test_a_second_account_and_another_receiver_are_added(tmp_path: Path, m
     assert len(found.rules) == 10
 
 
+@pytest.mark.parametrize(("first", "second"), [("主账户", "副账户"), ("desk one", "desk-one")])
+async def test_no_account_takes_the_variable_of_another(
+    tmp_path: Path, market: Simulator, mine: Phone, first: str, second: str
+) -> None:
+    put(tmp_path / "keys", "planted-2")
+    market.add(SimAccount(*["planted-2"] * 3, uid="78", scenario=load_scenario("crash")))
+    flags = [word for key in init_account.FLAGS.values() for word in (key, str(tmp_path / "keys"))]
+    put(tmp_path / "other", f"{mine.url}/other")
+    receivers = ["--no-test", "--receiver", "a b", "--receiver", f"a-b={tmp_path / 'other'}"]
+    files = ["--yes", "--base-url", market.url, *receivers, *flags]
+    begun = await init(tmp_path, *files, "--account", first, RISKBOT_A_B=mine.url)
+    assert begun.exit_code == 0, begun.output
+    put(tmp_path / "more", f"{mine.url}/more")
+    words = ("--no-test", "--account", second, "--receiver", f"a.b={tmp_path / 'more'}")
+    asked = await init(tmp_path, "--base-url", market.url, *words, typed="\n".join([*KEYS, *[""] * 9]))
+
+    assert asked.exit_code == 0, asked.output
+    assert "Enter keeps" not in asked.output.partition("Ping URL")[0]
+    found = config(tmp_path)
+    keys = [account.api_secret.get_secret_value() for account in found.accounts]
+    assert keys == ["planted-2", KEYS[1]]
+    urls = [receiver.url.get_secret_value() for receiver in found.receivers.values()]
+    assert urls == [mine.url, f"{mine.url}/other", f"{mine.url}/more"]
+
+
+async def test_a_new_url_of_a_variable_that_two_receivers_share_leaves_the_other_alone(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    shared = '[receivers.one]\nurl = "${HOOK}"\n\n[receivers.two]\nurl = "${HOOK}"\n'
+    put(tmp_path / "rules.toml", shared)
+    put(tmp_path / "new", f"{mine.url}/new")
+    words = ("--no-test", "--receiver", f"two={tmp_path / 'new'}")
+    result = await scripted(tmp_path, market, mine, *words, HOOK=mine.url)
+
+    assert result.exit_code == 0, result.output
+    found = config(tmp_path)
+    assert found.receivers["one"].url.get_secret_value() == mine.url
+    assert found.receivers["two"].url.get_secret_value() == f"{mine.url}/new"
+
+
 async def test_a_key_is_replaced_and_the_old_file_is_kept(tmp_path: Path, market: Simulator, mine: Phone) -> None:
     await scripted(tmp_path, market, mine)
     market.add(SimAccount("planted-new", "planted-new", "planted-new", uid="77", scenario=load_scenario("crash")))
@@ -723,7 +763,7 @@ async def test_a_no_at_the_end_changes_nothing_and_loses_nothing(
         ("[[rules]]\nname = 'x'\nkind = 'x'\n", 2, "no such kind"),
         ("[[rules]]\nname = 'x'\nkind = 'margin_ratio'\n", 2, "below is missing"),
         ('accounts = [{ name = "main" }]\n', 1, "line 1: add api_key = "),
-        ('accounts = [{ name = "main", region = "eea" }]\n', 1, "by hand. Nothing was written."),
+        ('accounts = [{ name = "main", region = "eea" }]\n', 1, "by hand. It is as it was."),
     ],
 )
 async def test_a_file_that_can_not_be_used_is_left_alone(
@@ -756,6 +796,47 @@ async def test_a_folder_that_is_not_there_is_told(tmp_path: Path, market: Simula
     assert (
         f"{tmp_path / 'nowhere'}: can't write there: No such file or directory. Nothing was written." in result.stderr
     )
+    assert (result.stdout, [*market.requests]) == ("", []), "before anybody is asked anything"
+
+
+async def test_a_file_with_a_mistake_is_told_before_anybody_is_asked_anything(
+    tmp_path: Path, market: Simulator
+) -> None:
+    put(tmp_path / "rules.toml", '[[accounts]]\nname = "old"\nregon = "us"\n')
+    result = await init(tmp_path, "--base-url", market.url, typed="\n".join(KEYS))
+
+    assert (result.exit_code, result.stdout, [*market.requests]) == (2, "", [])
+    assert 'rules.toml:3: unknown key "regon"' in result.stderr
+
+    folder = await init(tmp_path, "-c", str(tmp_path))
+    assert (folder.exit_code, folder.stdout) == (2, "")
+    assert "can't read it: Is a directory" in folder.stderr
+    here = await init(tmp_path, "-c", ".")
+    assert ".: can't read it: Is a directory" in here.stderr
+
+
+async def test_a_secret_that_only_the_service_has_keeps_nobody_from_adding_an_account(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    words = "".join(f'{key} = "credential:{key}"\n' for key in ("api_key", "api_secret", "passphrase"))
+    put(tmp_path / "rules.toml", f'[[accounts]]\nname = "served"\n{words}')
+    result = await scripted(tmp_path, market, mine, "--account", "main")
+
+    assert result.exit_code == 0, result.output
+    assert "warning: " in result.stderr
+    assert "rules.toml:3: credential: is filled in by systemd" in result.stderr
+    assert (tmp_path / "rules.toml").read_text().count('"credential:') == 3
+    assert 'passphrase = "${OKX_API_PASSPHRASE}"' in (tmp_path / "rules.toml").read_text()
+
+
+async def test_what_must_be_done_by_hand_loses_no_answer(tmp_path: Path, market: Simulator, mine: Phone) -> None:
+    put(tmp_path / "rules.toml", 'accounts = [{ name = "main" }]\n')
+    result = await interview(tmp_path, market, "other", mine.url, "y", "n", "all", "")
+
+    assert result.exit_code == 1
+    assert "line 1: add api_key = " in result.stderr
+    assert f"What was checked so far is in {tmp_path / 'riskbot.env'}" in result.stderr
+    assert env.parse((tmp_path / "riskbot.env").read_text())["OKX_API_SECRET"] == KEYS[1]
 
 
 async def test_a_disk_that_takes_nothing_leaves_what_was_there(

@@ -123,6 +123,7 @@ def understand(
     check_url: Callable[[str], None] | None = None,
     *,
     keyless: bool = False,
+    begun: bool = False,
 ) -> Config:
     """A rules file by the words that its plugins know. Raises ConfigError."""
     from riskbot import settings  # noqa: PLC0415 - pydantic is not needed for --help
@@ -133,7 +134,8 @@ def understand(
         if notifier(url, found.notifiers) is None and check_url is not None:
             check_url(url)
 
-    config = settings.load(path, found.kinds, env, check if check_url else None, found.sources, keyless=keyless)
+    url_check = check if check_url else None
+    config = settings.load(path, found.kinds, env, url_check, found.sources, keyless=keyless, begun=begun)
     if found.plugins:
         conceal(*secrets(config))
     return config

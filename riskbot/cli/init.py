@@ -11,8 +11,11 @@ import click
 from riskbot.cli.common import conceal, config_option, fail, load_plugins, mistakes_told, secrets, understand, veil
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from riskbot.cli.interview import Interview
     from riskbot.plugins import Plugins
+    from riskbot.settings import Problem
     from riskbot.setup.draft import Sketch
     from riskbot.setup.known import Known
 
@@ -57,11 +60,16 @@ def command(path: Path, env_file: Path | None, *, yes: bool, **given: Any) -> No
     from riskbot.cli.questions import Questions  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup.telegram import API  # noqa: PLC0415 - see cli/__init__.py
 
-    before = _known(path, env_file or path.with_name("riskbot.env"))
+    before = _known(path, env_file or path.parent / "riskbot.env")
     options = Options(**{**given, "telegram_api": given["telegram_api"] or API})
     talk = Interview(options, Questions(silent=yes), before, _plugins(path))
+    _look(talk)
     try:
         _talk(talk)
+    except SystemExit as end:
+        if end.code and not yes and (kept := _save(talk)):
+            click.echo(kept.strip(), err=True)
+        raise
     except (click.Abort, KeyboardInterrupt, EOFError):
         click.echo()
         fail(f"Stopped; {path} is as it was.{_save(talk)}", 1)
@@ -86,6 +94,21 @@ def _plugins(path: Path) -> Plugins:
         return load_plugins(path) if path.exists() else plugins.load()
 
 
+def _look(talk: Interview) -> None:
+    """Nobody is asked anything if it would come to nothing: a file with mistakes, a folder that takes none."""
+    from riskbot.setup.files import try_folder  # noqa: PLC0415 - see cli/__init__.py
+
+    before = talk.before
+    for folder in dict.fromkeys((before.path.resolve().parent, before.env_path.resolve().parent)):
+        try:
+            try_folder(folder)
+        except OSError as error:
+            fail(f"{folder}: can't write there: {error.strerror}. Nothing was written.", 1)
+    with mistakes_told():
+        if before.text:
+            understand(before.path, talk.found, before.env, keyless=True, begun=True)
+
+
 def _talk(talk: Interview) -> None:
     """All of it, in order. What was checked is in `talk.env` at once, so that nobody has to type it twice."""
     from riskbot.cli.init_account import account  # noqa: PLC0415 - see cli/__init__.py
@@ -95,7 +118,8 @@ def _talk(talk: Interview) -> None:
     from riskbot.setup.draft import Sketch  # noqa: PLC0415 - see cli/__init__.py
 
     if not talk.ask.silent:
-        click.echo("Nothing is written before you say so. Ctrl-C ends this at any time.")
+        click.echo(f"{talk.before.path} is written at the end, when you say so. Ctrl-C ends this at any time;")
+        click.echo(f"what was checked by then is kept in {talk.before.env_path}, so that nobody has to type it twice.")
     mine = account(talk)
     told = receivers(talk)
     watched = rules(talk, mine)
@@ -115,7 +139,7 @@ def _write(talk: Interview, sketch: Sketch) -> None:
         text = draft.changed(before.text, sketch) if before.text else draft.fresh(sketch, before.env_path.name)
         env_text = env.update(before.env_text, talk.env)
     except ValueError as error:
-        fail(f"{before.path}: {error}. Nothing was written.", 1)
+        fail(f"{before.path}: {error}. It is as it was.", 1)
     heading("To be written")
     _check(talk, text)
     _preview(talk, text, env_text)
@@ -131,7 +155,6 @@ def _write(talk: Interview, sketch: Sketch) -> None:
 
 def _check(talk: Interview, text: str) -> None:
     """The file as it would be, read as `riskbot run` would read it."""
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup.files import OWNER_ONLY, write  # noqa: PLC0415 - see cli/__init__.py
 
@@ -139,16 +162,34 @@ def _check(talk: Interview, text: str) -> None:
     trial = path.with_name(f".{path.name}.init")
     try:
         write(trial, text, OWNER_ONLY)
-        config = understand(trial, talk.found, {**talk.before.env, **talk.env}, check_url)
-        conceal(*secrets(config))
+        warnings = _understood(talk, trial)
     except ConfigError as error:
         fail(f"{str(error).replace(str(trial), str(path))}\nNothing was written.", 2)
     except OSError as error:
         fail(f"{path.parent}: can't write there: {error.strerror}. Nothing was written.", 1)
     finally:
         trial.unlink(missing_ok=True)
-    for warning in config.warnings:
+    for warning in warnings:
         click.echo(f"warning: {str(warning).replace(str(trial), str(path))}", err=True)
+
+
+def _understood(talk: Interview, trial: Path) -> Iterable[Problem]:
+    """What to think of, where it can be used; a secret that somebody else has to put in its place does not stop this.
+
+    Raises ConfigError.
+    """
+    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
+
+    env = {**talk.before.env, **talk.env}
+    warnings: Iterable[Problem]
+    try:
+        config = understand(trial, talk.found, env, check_url)
+        warnings = config.warnings
+    except ConfigError as error:
+        config, warnings = understand(trial, talk.found, env, keyless=True), error.problems
+    conceal(*secrets(config))
+    return warnings
 
 
 def _preview(talk: Interview, text: str, env_text: str) -> None:

@@ -54,7 +54,9 @@ def account(talk: Interview) -> Account:
     asked = tuple(key for key in ALL if key not in given)
     while True:
         for key in asked:
-            parts[key] = talk.ask.secret(WORDS[key], f"{FLAGS[key]} FILE, or {credential(name, key)}", parts[key])
+            parts[key] = talk.ask.secret(
+                WORDS[key], f"{FLAGS[key]} FILE, or {_variable(talk, entry, name, key)}", parts[key]
+            )
         try:
             found, faults, snapshot = talk.run(_try(talk, _credentials(parts), entry))
         except Refused as error:
@@ -95,7 +97,12 @@ def _check(keys: dict[str, str]) -> None:
 
 
 def _before(talk: Interview, entry: Mapping[str, Any], name: str, key: str) -> str:
-    return talk.before.value(entry.get(key)) or talk.before.env.get(credential(name, key), "")
+    return talk.before.value(entry.get(key)) or talk.before.env.get(_variable(talk, entry, name, key), "")
+
+
+def _variable(talk: Interview, entry: Mapping[str, Any], name: str, key: str) -> str:
+    """The one for that part of the key, which no other account has."""
+    return talk.before.free(credential(name, key), entry.get(key))
 
 
 def _credentials(parts: Mapping[str, str]) -> Credentials:
@@ -142,7 +149,7 @@ def _keys(
     talk: Interview, name: str, entry: Mapping[str, Any], found: Found, parts: Mapping[str, str]
 ) -> dict[str, Any]:
     """As they are to stand in the file. What is the default and was not written is not written now either."""
-    secrets = {key: talk.refer(entry.get(key), parts[key], credential(name, key)) for key in ALL}
+    secrets = {key: talk.refer((name, key), entry.get(key), parts[key], credential(name, key)) for key in ALL}
     region = found.region if found.region != "global" or not entry or "region" in entry else ""
     demo = found.demo if found.demo or "demo" in entry else None
     return {"name": name, **secrets, "region": region or None, "base_url": _url(found), "demo": demo}

@@ -34,7 +34,7 @@ def heartbeat(talk: Interview) -> str:
         why = _wrong(talk, url)
         show([thing("heartbeat", "", WRONG if why else OK, why or "the service takes the ping")])
         if not why or (not talk.ask.silent and talk.ask.confirm("Use it all the same?", default=False)):
-            return talk.refer(talk.before.written_heartbeat(), url, HEARTBEAT)
+            return talk.refer(("heartbeat", "url"), talk.before.written_heartbeat(), url, HEARTBEAT)
         if talk.ask.silent:
             fail("Nothing was written.", 1)
         given = before = ""

@@ -52,7 +52,7 @@ def receivers(talk: Interview) -> dict[str, tuple[str, str]]:
 
 def _keep(talk: Interview, name: str, url: str) -> str:
     """How the rules file names it; its secret is safe from now on."""
-    return talk.refer(talk.before.written(name), url, variable(name))
+    return talk.refer(("receiver", name), talk.before.written(name), url, variable(name))
 
 
 def _asked(talk: Interview, found: dict[str, str]) -> dict[str, str]:

@@ -45,6 +45,7 @@ class Interview:
     def __init__(self, options: Options, ask: Questions, before: Known, found: Plugins) -> None:
         self.options, self.ask, self.before, self.found = options, ask, before, found
         self.env: dict[str, str] = {}
+        self._owners: dict[str, tuple[str, str]] = {}
         self.exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
         self._runner = asyncio.Runner()
 
@@ -57,10 +58,17 @@ class Interview:
         self.run(self.exchange.close())
         self._runner.close()
 
-    def refer(self, written: object, value: str, variable: str) -> str:
-        """How the rules file refers to a secret: as before if it is the same, else by a variable of the env file."""
+    def refer(self, place: tuple[str, str], written: object, value: str, wanted: str) -> str:
+        """How the rules file refers to a secret: as before if it is the same, else by a variable of the env file.
+
+        place: whose it is, and which. wanted: that variable, if it is nobody else's.
+        """
         name = named_variable(written)
-        if not name and isinstance(written, str) and Secrets.refers(written) and self.before.value(written) == value:
+        if isinstance(written, str) and Secrets.refers(written) and self.before.value(written) == value:
+            self.env |= {name: value} if name else {}
             return written
-        self.env[name or variable] = value
-        return f"${{{name or variable}}}"
+        others = {found for found, owner in self._owners.items() if owner != place}
+        name = self.before.free(name or wanted, written, others)
+        self._owners[name] = place
+        self.env[name] = value
+        return f"${{{name}}}"

@@ -26,13 +26,15 @@ def load(
     offered: Collection[str] = (),
     *,
     keyless: bool = False,
+    begun: bool = False,
 ) -> Config:
     """Read and validate a rules file and those it includes. Raises ConfigError with every mistake in them.
 
     kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
     check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
     offered: what an account's `source` may say besides okx. keyless: secrets of accounts and receivers may be absent,
-    as nobody is asked or told; a word stands in for them.
+    as nobody is asked or told; a word stands in for them. begun: so may accounts, receivers and keys be: somebody is
+    about to add them.
     """
     env = os.environ if env is None else env
     sources = Sources(path, env)
@@ -40,8 +42,8 @@ def load(
     file = _sections(filled, problems)
     rules = {i: rule for i, entry in tables(filled, "rules") if (rule := _rule(i, entry, kinds, problems))}
     problems += [
-        *_absent(filled),
-        *_bad_sources(filled, offered),
+        *([] if begun else _absent(filled)),
+        *_bad_sources(filled, offered, begun=begun),
         *_doubles(filled, sources),
         *_strangers(filled),
         *_bad_fallbacks(filled),
@@ -139,13 +141,13 @@ def _absent(document: dict[str, Any]) -> Iterator[Loc]:
             yield Loc((section,), f"no {section}: add at least one {example}")
 
 
-def _bad_sources(document: dict[str, Any], offered: Collection[str]) -> Iterator[Loc]:
+def _bad_sources(document: dict[str, Any], offered: Collection[str], *, begun: bool) -> Iterator[Loc]:
     """A source that nobody offers; OKX's without its keys."""
     for i, account in tables(document, "accounts"):
         word = account.get("source", OKX)
         if word == OKX:
             for key in ("api_key", "api_secret", "passphrase"):
-                if key not in account:
+                if key not in account and not begun:
                     yield Loc(("accounts", i, key), f'{key} is missing: write {key} = "…"')
         elif isinstance(word, str) and word not in offered:
             yield Loc(("accounts", i, "source"), no_such("source", word, [OKX, *offered]))

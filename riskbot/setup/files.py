@@ -32,6 +32,12 @@ def write(path: Path, text: str, mode: int) -> None:
         raise
 
 
+def try_folder(folder: Path) -> None:
+    """Raises OSError if nothing can be written there."""
+    with tempfile.TemporaryFile(dir=folder):
+        """It is gone again."""
+
+
 def keep(path: Path, mode: int) -> Path | None:
     """A copy of the file beside it, under a name that is free; None: there is no file. Raises OSError.
 

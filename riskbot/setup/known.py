@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from riskbot.settings import Sources
-from riskbot.settings.model import named, tables
+from riskbot.settings.model import named, tables, texts
 from riskbot.settings.secrets import Secrets
 from riskbot.setup import env
 
@@ -45,7 +47,7 @@ class Known:
         used = {variable(name) for name in found} | {
             reference for item in written.values() for reference in _used(item)
         }
-        prefix = variable("")
+        prefix = PREFIX
         begun = {name: url for name, url in self.in_file.items() if name.startswith(prefix) and name not in used}
         return found | {
             name.removeprefix(prefix).lower(): url for name, url in begun.items() if "://" in url and name != HEARTBEAT
@@ -74,6 +76,16 @@ class Known:
         """Its URL, or ""."""
         return self.value(self.written_heartbeat()) or self.env.get(HEARTBEAT, "")
 
+    def free(self, wanted: str, written: object = "", taken: Container[str] = ()) -> str:
+        """That variable, or one with a number if another place of the rules file refers to it: whose it is keeps it.
+
+        written: what stands at the place that is meant. taken: variables that are another's, too.
+        """
+        used = Counter(name for word in texts(self._document) for name in _VARIABLE.findall(word))
+        used.subtract(_VARIABLE.findall(written) if isinstance(written, str) else ())
+        names = (f"{wanted}{number}" if number > 1 else wanted for number in count(1))
+        return next(name for name in names if used[name] < 1 and name not in taken)
+
     def value(self, written: object) -> str:
         """A secret as it is, from wherever it is; "": it is not there."""
         if not isinstance(written, str):
@@ -83,19 +95,21 @@ class Known:
         return "" if secrets.problems else str(found)
 
 
+PREFIX = "RISKBOT_"
+"""With what the variables of receivers begin."""
 HEARTBEAT = "RISKBOT_HEARTBEAT"
 """The variable that holds the heartbeat's URL."""
 
 
 def variable(receiver: str) -> str:
     """The name of the variable that holds a receiver's URL: `RISKBOT_PHONE`."""
-    return f"RISKBOT_{_word(receiver)}"
+    return f"{PREFIX}{_word(receiver) or 'RECEIVER'}"
 
 
 def credential(account: str, key: str) -> str:
     """The same of a part of an account's key: `OKX_API_SECRET`, for other accounts than main `OKX_API_SECRET_ALT`."""
     word = {"api_key": "OKX_API_KEY", "api_secret": "OKX_API_SECRET", "passphrase": "OKX_API_PASSPHRASE"}[key]
-    return word if account == "main" else f"{word}_{_word(account)}"
+    return word if account == "main" else "_".join(filter(None, (word, _word(account))))
 
 
 def named_variable(written: object) -> str:
