@@ -25,6 +25,12 @@ PART = 8
 HEX_PART = 16
 """The same in hex."""
 
+_CUT = re.compile(r"…|\.{3,}")
+"""Where a text says that there was more of it."""
+
+_LONGEST_CUT = 100
+"""Characters. A longer part of a secret than that is made by chance, and recognised by any part of it."""
+
 _BY_CHANCE = 12
 """Characters at least of such a secret; it has digits and letters."""
 
@@ -51,8 +57,13 @@ _SECRET_KEY = re.compile(r"[-+: ]|.*(?:pass|pwd|token|key|secret|user|auth|login
 """Query keys (`+X-Auth` is a header of Apprise) whose values are secrets even when short."""
 
 
-_SECRET_NAME = re.compile(r"PASS|PWD|TOKEN|SECRET|CREDENTIAL|API_?KEY", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"PASS|PWD|TOKEN|SECRET|CREDENTIAL|API_?KEY|(?<![A-Z])KEY(?![A-Z])|WEBHOOK|DSN", re.IGNORECASE
+)
 """Variables of the environment whose values are secrets; a value that begins as a path only says where one is."""
+
+_LOGIN = re.compile(r"://([^/?#@\s]*:[^/?#\s]+)@")
+"""User and password in a URL: of a database, of a proxy."""
 
 
 def secrets_of(url: str) -> frozenset[str]:
@@ -73,12 +84,18 @@ def secrets_of(url: str) -> frozenset[str]:
 
 
 def secrets_in(env: Mapping[str, str]) -> frozenset[str]:
-    """Return the values of an environment that are secrets by their names: plugins may know them, and name them."""
-    return frozenset(
+    """Return the values of an environment that are secrets by their names: plugins may know them, and name them.
+
+    So are logins in URLs, whatever their names.
+    """
+    named = {
         value
         for name, value in env.items()
         if _SECRET_NAME.search(name) and len(value) >= _BY_CHANCE and value[0] != "/"
-    )
+    }
+    logins = {login for value in env.values() for login in _LOGIN.findall(value)}
+    passwords = {clean for login in logins for clean in _cleaned(login.partition(":")[2]) if len(clean) >= SHORTEST}
+    return frozenset(named | logins | passwords)
 
 
 def _login_parts(login: str) -> Iterator[str]:
@@ -182,7 +199,8 @@ class Redactor:
 
     def add(self, *secrets: str) -> None:
         """Register secrets. Those shorter than `SHORTEST` characters are passed over."""
-        new = {secret for secret in secrets if len(secret) >= SHORTEST} - self._known
+        stripped = (secret.strip() for secret in secrets)  # a file may end in \r\n
+        new = {secret for secret in (*secrets, *stripped) if len(secret) >= SHORTEST} - self._known
         forms = dict[str, set[str]]()
         for form in {_folded(form) for secret in new for form in _all_forms(secret)}:
             forms.setdefault(form[:SHORTEST], set()).add(form)
@@ -211,11 +229,23 @@ class Redactor:
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets stand. Looked up by their first signs: a regular expression of all takes many times as long."""
         low, forms = _folded(text), self._forms
+        yield from self._cut_off(low)
         for i in range(len(low) - SHORTEST + 1):
             for form in forms.get(low[i : i + SHORTEST], ()):
                 if low.startswith(form, i):
                     yield i, i + len(form)
                     break
+
+    def _cut_off(self, low: str) -> Iterator[tuple[int, int]]:
+        """Where a text was cut, the beginnings of secrets, be they plain words."""
+        before = 0
+        for match in _CUT.finditer(low):
+            end = match.start()
+            for start in range(max(before, end - _LONGEST_CUT), end - SHORTEST + 1):
+                if any(form.startswith(low[start:end]) for form in self._forms.get(low[start : start + SHORTEST], ())):
+                    yield start, end
+                    break
+            before = match.end()
 
 
 def _all_forms(secret: str) -> set[str]:

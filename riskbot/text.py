@@ -81,6 +81,11 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
+def cut(words: str, most: int) -> str:
+    """No more than so many signs. That it was cut shows: by that the half of a secret is recognised, see `Redactor`."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def title(event: Event, headline: str, still: Severity = Severity.OK) -> str:
     """The first line: how bad, which account, what and how much.
 

@@ -902,7 +902,7 @@ async def test_a_disk_that_takes_nothing_leaves_what_was_there(
     await scripted(tmp_path, market, mine)
     before = (tmp_path / "riskbot.env").read_text()
 
-    def full(_: Path) -> None:
+    def full(_: Path, mode: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("riskbot.setup.files.keep", full)

@@ -15,6 +15,7 @@ from riskbot import plugins
 from riskbot.health import about_plugin
 from riskbot.model import Severity
 from riskbot.plugins import Trouble
+from riskbot.redact import Redactor
 from riskbot.rules import Rule
 from riskbot.service import leash
 from riskbot.service.minder import LONGEST_REST, WELL_AFTER
@@ -198,6 +199,44 @@ async def test_a_rule_that_failed_is_asked_again_though_its_columns_stand_still(
         await desk.poll()
 
     assert not desk.watch.observer._ask._asked[0].last.failed
+
+
+# ---------------------------------------------------------------- secrets
+
+
+SECRET = "correct horse battery staple"
+"""Plain words: nothing of it is recognised but the whole, and its beginning where a text was cut."""
+
+BLURTS = {
+    "in its note": "        yield Reading(9, note=f'with {SECRET}')",
+    "in the note of a number that is missing": "        yield Reading.missing(f'with {SECRET}')",
+    "as what it measures": "        yield Reading(9, ccy=SECRET)",
+    "as a number": "        yield Reading(SECRET)",
+    "as it raises": "        raise KeyError(SECRET)",
+    "as it raises a long story": "        raise KeyError('x' * 105 + SECRET)",
+    "in its words": "        yield Reading(9)\n    def say(self, event): return f'with {SECRET}'",
+    "in more words": "        yield Reading(9)\n    def explain(self, view, event): yield f'with {SECRET}'",
+    "in a long line": "        yield Reading(9)\n    def explain(self, view, event): yield 'x' * 985 + SECRET",
+    "as it fails at its words": "        yield Reading(9)\n    def say(self, event): raise KeyError(SECRET)",
+}
+
+
+@pytest.mark.parametrize("how", BLURTS)
+async def test_what_a_plugin_says_is_told_and_remembered_without_secrets(
+    how: str, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = stage.open(BLURTS[how], head=f"SECRET = {SECRET!r}\n{HEAD}")
+    desk.minder.use(desk.minder._plugins, Redactor([SECRET]).redact)
+    await desk.load()
+    with caplog.at_level(logging.DEBUG, "riskbot"):
+        for _ in range(40):
+            await desk.poll()
+
+    recorded = b"".join(batch.data for batch in await desk.watch.drained())
+    told = [stage.told, *map(repr, await desk.store.outbox(("queued", "superseded")))]
+    kept = [repr(await desk.store.load("main")), repr(recorded)]
+    assert "***" in "".join([*told, *kept]) or "a reading whose ccy holds a secret" in stage.told
+    assert not [text for text in (*told, *kept, *caplog.messages) for word in SECRET.split() if word in text]
 
 
 # ---------------------------------------------------------------- endless calls

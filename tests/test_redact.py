@@ -7,6 +7,7 @@ import logging
 import re
 import string
 import sys
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
 from unicodedata import normalize
@@ -17,7 +18,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from riskbot.escapes import plainly
-from riskbot.redact import MASK, SHORTEST, RedactingFormatter, Redactor, secrets_of
+from riskbot.redact import MASK, SHORTEST, RedactingFormatter, Redactor, secrets_in, secrets_of
 
 SECRET = """pä$s w/ö"rd's\\&<x>"""
 LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="*"), max_size=12)
@@ -114,6 +115,26 @@ def test_no_registered_secret_survives(secrets: list[str], rest: list[str]) -> N
 def test_the_secret_parts_of_a_url_are_known(url: str, hidden: set[str], open_: set[str]) -> None:
     assert hidden <= secrets_of(url)
     assert not open_ & secrets_of(url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("MY_TOKEN", "abcdefgh-1234", {"abcdefgh-1234"}),
+        ("SIGNING_KEY", "abcdefgh-1234", {"abcdefgh-1234"}),
+        ("SENTRY_DSN", "https://abc@sentry.io/1", {"https://abc@sentry.io/1"}),
+        ("KEYBOARD_LAYOUT", "abcdefgh-1234", set()),
+        ("MONKEYS", "abcdefgh-1234", set()),
+        ("KEY_FILE", "/etc/keys/my-key", set()),
+        ("MY_TOKEN", "short", set()),
+        ("DATABASE_URL", "postgres://me:p%40ss-w@db:5432/x", {"me:p%40ss-w", "p%40ss-w", "p@ss-w"}),
+        ("HTTPS_PROXY", "http://me:p@ss@proxy:3128/x?y=z@w", {"me:p@ss", "p@ss"}),
+        ("HOMEPAGE", "https://example.org/a:b@c", set()),
+        ("ABC", "https://me@example.org/", set()),
+    ],
+)
+def test_the_secrets_of_the_environment_are_known(name: str, value: str, hidden: set[str]) -> None:
+    assert secrets_in({"HOME": "/root", name: value}) == hidden
 
 
 def test_a_login_is_hidden_in_the_header_too() -> None:
@@ -282,8 +303,36 @@ def test_a_secret_that_is_an_ordinary_word_hides_that_word_and_no_other() -> Non
     )
 
 
+def test_blanks_around_a_secret_are_no_part_of_it() -> None:
+    redactor = Redactor([" correct horse\r\n", f"-----BEGIN KEY-----\n{TOKEN}\n{TOKEN[::-1]}\n-----END KEY-----\n"])
+    assert redactor.redact("<correct horse>") == "<***>"
+    assert redactor.redact(f"({TOKEN[::-1]})") == "(***)"
+
+
+def test_nothing_is_kept_of_secrets_that_have_been_replaced() -> None:
+    """A compiled expression would be, by Python's own cache: with each new token of a receiver, a megabyte."""
+    Redactor([TOKEN]).redact(TOKEN)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for i in range(20):
+            assert Redactor([f"{TOKEN}{i}{j}" for j in range(10)]).redact(f"{TOKEN}{i}0") == MASK
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
+
+
 def test_more_secrets_do_not_make_it_forget_the_first() -> None:
     redactor = Redactor()
     for i in range(20):
         redactor.add(f"{i:04}-first", f"{i:04}-first-and-more")
     assert redactor.redact("0003-first 0019-first-and-more") == "*** ***"
+
+
+@pytest.mark.parametrize("end", ["…", "...", "…)", "... and so on"])
+@pytest.mark.parametrize("way", [str, quote, as_go, each_in_url])
+def test_the_beginning_of_a_secret_is_hidden_where_a_text_was_cut(way: Callable[[str], str], end: str) -> None:
+    redactor = Redactor(["correct horse & battery"])
+    assert redactor.redact(f"no to {way('correct horse & b')}{end}") == f"no to ***{end}"
+    assert redactor.redact(f"a correct thing… cor{end}") == f"a correct thing… cor{end}"

@@ -21,7 +21,9 @@ from click import Command, Context
 from click.testing import CliRunner
 
 from riskbot.builtin.apprise import AppriseNotifier, BadUrl
-from riskbot.cli import COMMANDS, main
+from riskbot.builtin.okx import Exchange
+from riskbot.cli import COMMANDS, main, wiring
+from riskbot.cli.common import load_plugins, understand
 from riskbot.model import Severity
 from riskbot.notify import Text
 from riskbot.simulator import SimAccount, Simulator
@@ -159,6 +161,7 @@ async def test_nothing_that_the_service_writes_shows_or_sends_holds_a_secret(tmp
             systemd.close()
         found += [("the log", program.log.read_bytes()), *database(program.db)]
     log = program.log.read_text()
+    assert "more words with ***" in "".join(service.heard)
     for words in ("RuntimeError: no entry with ***, ***", "the vault does not take ***", "can't deliver", "***"):
         assert words in log, words
     assert all_tracks(HUNTER, found) == []
@@ -177,6 +180,27 @@ async def test_nothing_that_is_said_at_a_crash_holds_a_secret(tmp_path: Path) ->
     assert all_tracks(HUNTER, [("the log", log)]) == []
 
 
+@pytest.mark.parametrize("careless", [False, True])
+async def test_no_repr_of_what_the_service_is_made_of_holds_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, careless: bool
+) -> None:
+    """Tracebacks of debuggers, and lines that somebody may log one day, are full of them."""
+    service = Parrot("127.0.0.1:1", mail="127.0.0.1:1")
+    for name, value in environment(tmp_path, service).items():
+        monkeypatch.setenv(name, value)
+    rules = fill(tmp_path, "http://127.0.0.1:1", service)
+    if careless:
+        put(rules, inline(rules.read_text(), tmp_path, service))
+    found = load_plugins(rules)
+    config, exchange = understand(rules, found), Exchange(lambda: 0.0)
+    bundle = wiring.bundle(config, exchange, found)
+    sources = [bundle.source(account) for account in bundle.accounts]
+    notifiers = await asyncio.gather(*map(bundle.notifier, config.receivers))
+    made = (config, bundle, bundle.rulebook, *bundle.accounts, *bundle.rules, *sources, *notifiers, *found.plugins)
+    assert len(made) > 20
+    assert all_tracks(HUNTER, [(type(one).__name__, f"{one!r} {one!s}") for one in made]) == []
+
+
 # Commands.
 
 WORDS: dict[str, list[list[str]]] = {
@@ -193,10 +217,10 @@ WORDS: dict[str, list[list[str]]] = {
     "ack": [[], ["--all"], ["nowhere"]],
     "silence": [[], ["--rule=*", "--for=1h", "--why=because"], ["--rule=*", "--for=never"], ["--end=all"]],
     "history": [[], ["--deliveries"], ["--since=never"]],
-    "explain": [["margin ratio"], ["blurting"], ["nothing"]],
+    "explain": [["margin ratio"], ["blurting"], ["chatty"], ["nothing"]],
     "outbox": [[], ["--all"], ["retry", "--all"], ["drop", "--all", "--yes"]],
     "plugins": [["list"], ["new", "mine", "--to", "nowhere/nothing"]],
-    "rules": [["kinds"], ["kinds", "blurting"], ["new", "blurting"]],
+    "rules": [["kinds"], ["kinds", "blurting"], ["kinds", "chatty"], ["new", "blurting"]],
     "fields": [[], ["details.*"]],
     "metrics": [[], ["prometheus"]],
     "systemd": [[], ["--to", "/dev/null/nowhere"]],
@@ -331,3 +355,25 @@ async def test_what_init_writes_keeps_its_secrets_in_the_env_file(
     assert "OKX_API_SECRET" in (tmp_path / "riskbot.env").read_text()
     found.append(("rules.toml", (tmp_path / "rules.toml").read_bytes()))
     assert all_tracks(HUNTER, found) == []
+
+
+async def test_what_init_shows_and_keeps_of_a_careless_file_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the secrets in the rules file itself, and an env file that all may read."""
+    monkeypatch.chdir(tmp_path)
+    async with market(Account()) as exchange, parrot() as service:
+        beat = {"url": f"http://{service.url}/good/{PLANTED['heartbeat']}"}
+        rules = fill(tmp_path, exchange.url, service, heartbeat=beat)
+        put(rules, inline(rules.read_text(), tmp_path, service) + f"\n# was {PLANTED['rule']}\n")
+        (tmp_path / "riskbot.env").write_text(f"OLD={PLANTED['web']}\n")
+        (tmp_path / "riskbot.env").chmod(0o644)
+        env = environment(tmp_path, service) | {"RISKBOT_PHONE": f"json://{service.url}/good/{PLANTED['slack']}"}
+        words = ["init", "-c", str(rules), "--yes", "--receiver=phone", "--account=main", "--rule=liquidation"]
+        said = await asyncio.to_thread(ran, words, env)
+    assert "+[receivers.phone]" in said
+    assert all_tracks(HUNTER, [("init", said)]) == []
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("riskbot.env*")} == {
+        "riskbot.env": 0o600,
+        "riskbot.env.bak": 0o600,
+    }

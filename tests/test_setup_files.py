@@ -185,12 +185,15 @@ def test_what_fails_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch:
 
 def test_what_is_replaced_is_kept_under_a_name_that_is_free(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    assert files.keep(path) is None
+    assert files.keep(path, 0o644) is None
 
     path.write_text("secret")
-    path.chmod(0o600)
-    assert [files.keep(path), files.keep(path)] == [tmp_path / "file.bak", tmp_path / "file.bak1"]
-    assert stat.S_IMODE((tmp_path / "file.bak1").stat().st_mode) == 0o600
+    copies = []
+    for closed, mode in ((0o600, 0o644), (0o644, 0o600), (0o640, 0o644)):
+        path.chmod(closed)
+        copies.append(files.keep(path, mode))
+    assert copies == [tmp_path / "file.bak", tmp_path / "file.bak1", tmp_path / "file.bak2"]
+    assert [stat.S_IMODE(copy.stat().st_mode) for copy in copies if copy] == [0o600, 0o600, 0o640]
 
 
 # ---------------------------------------------------------------- what was there before

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from riskbot import AccountInfo, AccountSettings, Outcome, Severity, Snapshot, SourceError, Text, Verdict
@@ -46,7 +48,7 @@ async def test_what_a_source_gives_is_taken() -> None:
     source = guarded(GOOD)
 
     assert await source.fetch() is GOOD
-    assert await source.info() is INFO
+    assert await source.info() == INFO
     await source.close()
 
 
@@ -68,6 +70,24 @@ async def test_all_else_is_an_account_that_can_not_be_seen(given: Any, said: str
     with pytest.raises(SourceError, match=said) as error:
         await guarded(given).fetch()
     assert SECRET not in str(error.value)
+
+
+async def test_a_source_says_nobody_else_s_secret_either() -> None:
+    def of_the_house(words: str) -> str:
+        return words.replace("of another", "***")
+
+    failing = Mine(SourceError("no token of another", code="of another"), replace(INFO, label="of another"))
+    source = strangers.source(ACCOUNT, lambda _: failing, of_the_house)
+    with pytest.raises(SourceError, match=r"no token \*\*\*") as error:
+        await source.fetch()
+    assert error.value.code == "***"
+    assert (await source.info()).label == "***"
+    failing.given = KeyError("of another")
+    with pytest.raises(SourceError, match=r"KeyError: '\*\*\*'"):
+        await source.fetch()
+    unmade = strangers.source(ACCOUNT, lambda account: account.options["of another"], of_the_house)
+    with pytest.raises(SourceError, match=r"KeyError: '\*\*\*'"):
+        await unmade.fetch()
 
 
 async def test_a_source_s_own_remedy_is_heeded() -> None:
@@ -152,6 +172,22 @@ async def test_whatever_a_notifier_does_is_a_verdict(given: Any, outcome: Outcom
     assert verdict.outcome is outcome
     assert verdict.why.startswith(why)
     await notifier.close()
+
+
+async def test_a_notifier_says_nobody_else_s_secret_either() -> None:
+    def of_the_house(words: str) -> str:
+        return words.replace("of another", "***")
+
+    for given in (Verdict(Outcome.RETRY, "of another"), KeyError("of another")):
+        notifier = strangers.notifier("mine://", {"mine": lambda _, given=given: Post(given)}, of_the_house)  # type: ignore[dict-item,misc]
+        assert notifier
+        assert "***" in (await notifier.send(TEXT)).why
+    with pytest.raises(ValueError, match=r"^no \*\*\*$"):
+        strangers.notifier("mine://", {"mine": partial(_refuse, "no of another")}, of_the_house)
+
+
+def _refuse(why: str, url: str) -> Any:
+    raise ValueError(why)
 
 
 def test_a_scheme_that_no_plugin_has_is_left_to_others() -> None:

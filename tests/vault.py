@@ -15,7 +15,7 @@ from tests.stage import RULES, put
 PLUGIN = """
 import os
 from pydantic import SecretStr
-from riskbot import AccountInfo, Notifier, Outcome, Rule, SourceError, Verdict, hookimpl
+from riskbot import AccountInfo, Notifier, Outcome, Reading, Rule, SourceError, Verdict, hookimpl
 
 class Blurting(Rule, kind="blurting", worse="below"):
     token: SecretStr
@@ -23,12 +23,25 @@ class Blurting(Rule, kind="blurting", worse="below"):
     def readings(self, view):
         raise RuntimeError(f"no entry with {self.token.get_secret_value()}, {os.environ['MY_TOKEN']}")
 
+class Chatty(Rule, kind="chatty", worse="above"):
+    token: SecretStr
+
+    def readings(self, view):
+        yield Reading(9, ccy="A", note=f"a note with {self.token.get_secret_value()}")
+        yield Reading.missing(f"no value with {os.environ['MY_TOKEN']}", ccy="B")
+
+    def say(self, event):
+        return f"a headline with {self.token.get_secret_value()}"
+
+    def explain(self, view, event):
+        yield f"a line with {os.environ['MY_TOKEN']}"
+
 class Vault:
     def __init__(self, account):
         self.token = account.options["token"]
 
     async def fetch(self):
-        raise SourceError(f"the vault does not take {self.token}")
+        raise SourceError(f"the vault does not take {self.token}, {os.environ['MY_TOKEN']}")
 
     async def info(self):
         raise KeyError(self.token)
@@ -41,14 +54,14 @@ class Pigeon:
         self.url = url
 
     async def send(self, text):
-        raise ConnectionError(f"no pigeon flies to {self.url}")
+        raise ConnectionError(f"no pigeon flies to {self.url} with {os.environ['MY_TOKEN']}")
 
     async def close(self):
         pass
 
 @hookimpl
 def register_rules():
-    return [Blurting]
+    return [Blurting, Chatty]
 
 @hookimpl
 def register_sources():
@@ -57,6 +70,10 @@ def register_sources():
 @hookimpl
 def register_notifiers():
     return {"pigeon": Pigeon}
+
+@hookimpl
+def render(event, headline, lines):
+    return headline, [*lines, f"more words with {os.environ['MY_TOKEN']}"]
 
 @hookimpl
 def on_transition(event):
@@ -127,6 +144,7 @@ def document(exchange: str, parrot: Parrot, **changes: Any) -> dict[str, Any]:
         "rules": [
             *({"keep_firing_for": "500ms", **rule} for rule in RULES),
             {"name": "blurting", "kind": "blurting", "token": "${PLANTED_RULE}", "below": {"warning": 5}},
+            {"name": "chatty", "kind": "chatty", "token": "${PLANTED_RULE}", "above": {"warning": 5}},
         ],
     } | changes
 

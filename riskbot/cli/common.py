@@ -188,8 +188,6 @@ def known_kinds() -> dict[str, type[Rule]]:
 
 def secrets(config: Config) -> list[str]:
     """All that must not be seen: of accounts, rules, receivers' URLs, [web], [heartbeat] and the environment."""
-    from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
-
     from riskbot.redact import secrets_in, secrets_of  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings.model import texts  # noqa: PLC0415 - see cli/__init__.py
 
@@ -199,7 +197,6 @@ def secrets(config: Config) -> list[str]:
         for secret in (account.api_key, account.api_secret, account.passphrase)
     ]
     options = [word for account in config.accounts for word in texts(account.options)]  # any may be a secret
-    declared = [value.get_secret_value() for rule in config.rules for _, value in rule if isinstance(value, SecretStr)]
     token = [config.web.token.get_secret_value()] if config.web and config.web.token else []
     urls = [receiver.url.get_secret_value() for receiver in config.receivers.values()]
     if config.heartbeat:
@@ -207,12 +204,19 @@ def secrets(config: Config) -> list[str]:
     return [
         *keys,
         *token,
-        *declared,
+        *secrets_of_rules(*config.rules),
         *secrets_in(os.environ),
         *filter(_looks_secret, options),
         *urls,
         *(part for url in urls for part in secrets_of(url) if _looks_secret(part)),
     ]
+
+
+def secrets_of_rules(*rules: Rule) -> list[str]:
+    """What their kinds declare as such."""
+    from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
+
+    return [value.get_secret_value() for rule in rules for _, value in rule if isinstance(value, SecretStr)]
 
 
 def _looks_secret(part: str) -> bool:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import config_option, fail, in_shell, load_plugins, mistakes_told, understand
+from riskbot.cli.common import (
+    conceal,
+    config_option,
+    fail,
+    in_shell,
+    load_plugins,
+    mistakes_told,
+    secrets,
+    understand,
+    veil,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,16 +147,16 @@ def _write(talk: Interview, sketch: Sketch) -> None:
     before = talk.before
     try:
         text = draft.changed(before.text, sketch) if before.text else draft.fresh(sketch, before.env_path.name)
-        secrets = env.update(before.env_text, talk.env)
+        env_text = env.update(before.env_text, talk.env)
     except ValueError as error:
         fail(f"{before.path}: {error}. It is as it was.", 1)
     heading("To be written")
     _check(talk, text)
-    _preview(talk, text, secrets)
-    if text == before.text and secrets == before.env_text:
+    _preview(talk, text, env_text)
+    if text == before.text and env_text == before.env_text:
         click.echo("Both files are right as they are.")
     elif talk.ask.confirm("Write this?", default=True):
-        _put(before.env_path, secrets, before.env_text, OWNER_ONLY)
+        _put(before.env_path, env_text, before.env_text, OWNER_ONLY)
         _put(before.path, text, before.text, before.path.stat().st_mode & 0o777 if before.text else 0o644)
     else:
         raise click.Abort
@@ -182,14 +192,17 @@ def _understood(talk: Interview, trial: Path) -> Iterable[Problem]:
     from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
 
     env = {**talk.before.env, **talk.env}
+    warnings: Iterable[Problem]
     try:
-        return understand(trial, talk.found, env, check_url).warnings
+        config = understand(trial, talk.found, env, check_url)
+        warnings = config.warnings
     except ConfigError as error:
-        understand(trial, talk.found, env, keyless=True)
-        return error.problems
+        config, warnings = understand(trial, talk.found, env, keyless=True), error.problems
+    conceal(*secrets(config))
+    return warnings
 
 
-def _preview(talk: Interview, text: str, secrets: str) -> None:
+def _preview(talk: Interview, text: str, env_text: str) -> None:
     """A new file is only named, of one that is there the difference is shown; of secrets only the names, ever."""
     from riskbot.setup import env  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup.masking import masked_file  # noqa: PLC0415 - see cli/__init__.py
@@ -199,10 +212,11 @@ def _preview(talk: Interview, text: str, secrets: str) -> None:
         names = (f"{before.path} now", f"{before.path} then")
         old, new = (masked_file(found).splitlines() for found in (before.text, text))
         lines = difflib.unified_diff(old, new, *names, n=1, lineterm="")
-        click.echo("\n".join(_coloured(line) for line in lines) or f"{before.path}: stays as it is")
+        shown = map(veil().redact, lines)  # comments may hold what a key beside them held once
+        click.echo("\n".join(map(_coloured, shown)) or f"{before.path}: stays as it is")
     else:
         click.echo(f"{before.path}: new, {len(text.splitlines())} lines")
-    was, will = env.parse(before.env_text), env.parse(secrets)
+    was, will = env.parse(before.env_text), env.parse(env_text)
     said = [f"{name} {'changed' if name in was else 'new'}" for name in will if will[name] != was.get(name)]
     click.echo(f"{before.env_path}: {', '.join(said) or 'stays as it is'}")
 
@@ -218,7 +232,7 @@ def _put(path: Path, text: str, before: str, mode: int) -> None:
     if text == before:
         return
     try:
-        kept = keep(path)
+        kept = keep(path, mode)
         write(path, text, mode)
     except OSError as error:
         fail(f"{path}: can't write it: {error.strerror}; it is as it was", 1)

@@ -8,7 +8,7 @@ import click
 from pydantic import ValidationError
 
 from riskbot.cli import stored
-from riskbot.cli.common import fail
+from riskbot.cli.common import conceal, fail, secrets_of_rules
 from riskbot.cli.init_account import Account
 from riskbot.cli.interview import Interview
 from riskbot.cli.questions import heading
@@ -43,6 +43,7 @@ def _outlooks(talk: Interview, account: Account, blocks: Iterable[Block]) -> Ite
         except ValidationError:
             continue
         if rule and rule.watches(account.name):
+            conceal(*secrets_of_rules(rule))
             yield rule.name, look(rule, account.name, account.snapshot, account.found.info, stored.now())
 
 

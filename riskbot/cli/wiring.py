@@ -33,9 +33,9 @@ def bundle(
         config.rules,
         tuple(settings[name].receiver(name) for name in settings),
         {name: settings[name].url for name in settings},
-        partial(source, exchange=exchange, found=found),
+        partial(source, exchange=exchange, found=found, redact=redact),
         lambda name: asyncio.create_task(
-            notifier(name, settings[name].url.get_secret_value(), found), name=f"notifier {name}"
+            notifier(name, settings[name].url.get_secret_value(), found, redact), name=f"notifier {name}"
         ),
         found,
         config.heartbeat,
@@ -63,22 +63,22 @@ def _told(chosen: tuple[str, ...] | None, receivers: Mapping[str, ReceiverSettin
     return tuple(name for name, settings in receivers.items() if settings.severity == mildest)
 
 
-def source(account: AccountSettings, exchange: Exchange, found: Plugins) -> Source:
-    """The source of one account."""
+def source(account: AccountSettings, exchange: Exchange, found: Plugins, redact: Callable[[str], str] = str) -> Source:
+    """The source of one account. redact: of what a plugin's says."""
     if account.source != OKX:
-        return strangers.source(account, found.sources[account.source])
+        return strangers.source(account, found.sources[account.source], redact)
     credentials = Credentials(account.api_key, account.api_secret, account.passphrase)
     base_url = account.base_url or HOSTS[account.region]
     return OkxSource(exchange, base_url, credentials, demo=account.demo, ccys=account.ccy)
 
 
-async def notifier(name: str, url: str, found: Plugins) -> Notifier:
+async def notifier(name: str, url: str, found: Plugins, redact: Callable[[str], str] = str) -> Notifier:
     """A plugin's, if one has that scheme; else Apprise's, made in a thread: it takes most of a second to load.
 
-    Raises BadUrl, with the receiver's name, if its URL is of no use.
+    redact: of what a plugin's says. Raises BadUrl, with the receiver's name, if its URL is of no use.
     """
     try:
-        if own := strangers.notifier(url, found.notifiers):
+        if own := strangers.notifier(url, found.notifiers, redact):
             return own
         return await asyncio.to_thread(AppriseNotifier, url)
     except ValueError as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from riskbot import text
+
 LONGEST = 200
 """Characters of a reason."""
 
@@ -52,7 +54,7 @@ def in_words(error: BaseException) -> str:
         words = str(error)
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
-    words = "".join(sign if sign.isprintable() else " " for sign in words[:LONGEST])
+    words = "".join(sign if sign.isprintable() else " " for sign in text.cut(words, LONGEST))
     return f"{type(error).__name__}: {' '.join(words.split())}".removesuffix(": ")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import SecretStr
 
-from riskbot import snapshot
+from riskbot import snapshot, text
 from riskbot.model import Reading, View
 from riskbot.rules.base import Rule
 
@@ -39,7 +39,7 @@ class Measured(Struct, frozen=True):
 
 MOST_READINGS = 10_000
 """Of one rule in one poll. More are nonsense, and would fill the memory."""
-_LONGEST_SUBJECT, _LONGEST_NOTE = 100, 1000
+_LONGEST_SUBJECT, _LONGEST_NOTE, _LONGEST_BLAME = 100, 1000, 120
 
 
 def measure(rule: Rule, view: View) -> Measured:
@@ -115,7 +115,7 @@ def _checked(reading: Any) -> Reading:
         number = Decimal(str(value))
         if not number.is_infinite():
             return Reading(snapshot.MISSING if number.is_nan() else number, reading.ccy, reading.note)
-    raise ValueError(f"gave a reading of {type(value).__name__} {value!s:.20}")
+    raise ValueError(f"gave a reading of {type(value).__name__} {text.cut(str(value), 20)}")
 
 
 def _without_secrets(words: str, rule: object) -> str:
@@ -136,7 +136,7 @@ def blame(error: BaseException, method: Callable[..., Any]) -> str:
         frame = frame.tb_next
     where = f" ({code.co_filename.rpartition('/')[2]}:{line})"
     try:
-        words = f"{_without_secrets(str(error), getattr(method, '__self__', None)):.120}"
+        words = text.cut(_without_secrets(str(error), getattr(method, "__self__", None)), _LONGEST_BLAME)
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
     told = f"the rule failed: {type(error).__name__}: {words}{where}"

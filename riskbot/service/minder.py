@@ -84,6 +84,8 @@ class Minder:
     def _clean(self, answer: Measured) -> Measured:
         """Without secrets in its words: they are told, and remembered."""
         readings = answer.readings
+        if any(reading.ccy and self._redact(reading.ccy) != reading.ccy for reading in readings):
+            return Measured(missing="gave a reading whose ccy holds a secret", complete=False, failed=True)
         if any(reading.note for reading in readings):
             readings = tuple(replace(reading, note=self._redact(reading.note)) for reading in readings)
         return replace(answer, readings=readings, missing=self._redact(answer.missing))

@@ -10,6 +10,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from riskbot.model import AccountInfo, Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.plugins.blame import Refused, raised
@@ -21,38 +23,48 @@ from riskbot.source import Remedy, Source, SourceError
 
 T = TypeVar("T")
 
+Redact = Callable[[str], str]
+"""Takes out of a text what nobody may see."""
 
-def source(account: AccountSettings, make: Callable[[AccountSettings], Source]) -> Source:
-    """The source that a plugin makes for an account. Never raises: one that can't be made says so when it is asked."""
+
+def source(account: AccountSettings, make: Callable[[AccountSettings], Source], redact: Redact = str) -> Source:
+    """The source that a plugin makes for an account. Never raises: one that can't be made says so when it is asked.
+
+    redact: of what it says, besides the account's own secrets; it may know those of others, and of the environment.
+    """
     keys = (account.api_key, account.api_secret, account.passphrase)
-    redactor = Redactor([*(key.get_secret_value() for key in keys), *texts(account.options)])
+    clean = _both(Redactor([*(key.get_secret_value() for key in keys), *texts(account.options)]), redact)
     try:
         made = _checked(make(account), ("fetch", "info", "close"))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit included
-        return _NoSource(redactor.redact(_words(error, make)))
-    return _GuardedSource(made, make, redactor)
+        return _NoSource(clean(_words(error, make)))
+    return _GuardedSource(made, make, clean)
 
 
-def notifier(url: str, makers: Mapping[str, Callable[[str], Notifier]]) -> Notifier | None:
-    """The notifier that a plugin makes of a URL; None: no plugin has its scheme.
+def notifier(url: str, makers: Mapping[str, Callable[[str], Notifier]], redact: Redact = str) -> Notifier | None:
+    """The notifier that a plugin makes of a URL; None: no plugin has its scheme. redact: as above.
 
     Raises ValueError, in words without the URL.
     """
     make = makers.get(url.partition("://")[0].strip().lower())
     if make is None:
         return None
-    redactor = Redactor(secrets_of(url))
+    clean = _both(Redactor(secrets_of(url)), redact)
     try:
         made = _checked(make(url), ("send", "close"))
     except KeyboardInterrupt:
         raise
     except ValueError as error:
-        raise ValueError(redactor.redact(str(error))) from None
+        raise ValueError(clean(str(error))) from None
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit included
-        raise ValueError(redactor.redact(_words(error, make))) from None
-    return _GuardedNotifier(made, make, redactor)
+        raise ValueError(clean(_words(error, make))) from None
+    return _GuardedNotifier(made, make, clean)
+
+
+def _both(own: Redactor, redact: Redact) -> Redact:
+    return lambda words: redact(own.redact(words))
 
 
 def _checked(made: Any, methods: tuple[str, ...]) -> Any:
@@ -94,8 +106,8 @@ class _NoSource:
 class _GuardedSource:
     """A plugin's source that raises nothing but SourceError."""
 
-    def __init__(self, made: Source, make: Callable[..., Any], redactor: Redactor) -> None:
-        self._made, self._make, self._redactor = made, make, redactor
+    def __init__(self, made: Source, make: Callable[..., Any], clean: Redact) -> None:
+        self._made, self._make, self._clean = made, make, clean
 
     async def fetch(self) -> Snapshot:
         snapshot = await self._asked(self._made.fetch(), Snapshot)
@@ -104,7 +116,8 @@ class _GuardedSource:
         return snapshot
 
     async def info(self) -> AccountInfo:
-        return await self._asked(self._made.info(), AccountInfo)
+        info = await self._asked(self._made.info(), AccountInfo)
+        return replace(info, label=self._clean(info.label))
 
     async def close(self) -> None:
         await _guarded(self._made.close())
@@ -112,10 +125,10 @@ class _GuardedSource:
     async def _asked(self, asking: Awaitable[T], due: type[T]) -> T:
         given: object = await _guarded(asking)
         if isinstance(given, SourceError):
-            raise SourceError(self._redactor.redact(given.why), given.remedy, given.severity, code=given.code)
+            raise SourceError(self._clean(given.why), given.remedy, given.severity, code=self._clean(given.code))
         if isinstance(given, BaseException):
             why = f"the source failed: {_words(given, self._make)}"
-            raise SourceError(self._redactor.redact(why))
+            raise SourceError(self._clean(why))
         if not isinstance(given, due):
             raise SourceError(f"the source gave {type(given).__name__} where {due.__name__} is due")
         return given
@@ -133,15 +146,15 @@ def _sound(raw: Any) -> bool:
 class _GuardedNotifier:
     """A plugin's notifier that never raises."""
 
-    def __init__(self, made: Notifier, make: Callable[..., Any], redactor: Redactor) -> None:
-        self._made, self._make, self._redactor = made, make, redactor
+    def __init__(self, made: Notifier, make: Callable[..., Any], clean: Redact) -> None:
+        self._made, self._make, self._clean = made, make, clean
 
     async def send(self, text: Text) -> Verdict:
         given: object = await _guarded(self._made.send(text))
         if isinstance(given, Verdict):
-            return Verdict(given.outcome, self._redactor.redact(given.why), given.after)
+            return Verdict(given.outcome, self._clean(given.why), given.after)
         if isinstance(given, BaseException):
-            return Verdict(Outcome.RETRY, self._redactor.redact(_words(given, self._make)))
+            return Verdict(Outcome.RETRY, self._clean(_words(given, self._make)))
         return Verdict(Outcome.RETRY, f"the notifier gave {type(given).__name__} where a Verdict is due")
 
     async def close(self) -> None:

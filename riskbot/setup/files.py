@@ -38,14 +38,14 @@ def try_folder(folder: Path) -> None:
         """It is gone again."""
 
 
-def keep(path: Path) -> Path | None:
-    """A copy of the file beside it, under a name that is free, as closed as the file; None: there is no file.
+def keep(path: Path, mode: int) -> Path | None:
+    """A copy of the file beside it, under a name that is free; None: there is no file. Raises OSError.
 
-    Raises OSError.
+    It is as closed as the file, and as what replaces it: mode.
     """
     if not path.exists():
         return None
     names = (path.with_name(f"{path.name}.bak{number or ''}") for number in count())
     copy = next(name for name in names if not name.exists())
-    write(copy, path.read_text(encoding="utf-8"), path.stat().st_mode & 0o777)
+    write(copy, path.read_text(encoding="utf-8"), path.stat().st_mode & mode)
     return copy
