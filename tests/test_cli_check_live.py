@@ -76,6 +76,18 @@ async def test_a_rule_without_data_in_this_mode_would_not_work(tmp_path: Path) -
     assert [thing["state"] for thing in things[1:4]] == ["wrong"] * 3
 
 
+async def test_how_to_keep_an_account_out_of_a_rule_of_others_is_told(tmp_path: Path) -> None:
+    async with crash(mode="1") as market, phone() as mine:
+        accounts = [{"name": name, **KEYS, "base_url": market.url} for name in ("main", "käthe", "bob")]
+        path = write_rules(tmp_path, market.url, {"phone": {"url": mine.url}}, accounts=accounts)
+        _, things, _ = await check(path)
+
+    ((_, said),) = of(things, "rule", "main · forced repayment")
+    assert said.endswith(' margin mode; to keep main out of it: accounts = ["käthe", "bob"]')
+    ((_, quiet),) = of(things, "rule", "main · blind")
+    assert quiet == "quiet"
+
+
 async def test_a_key_that_can_withdraw_is_wrong_and_one_that_can_trade_is_looked_at(tmp_path: Path) -> None:
     async with crash(permissions=("read_only", "withdraw", "trade"), ips=()) as market, phone() as mine:
         code, things, _ = await check(write_rules(tmp_path, market.url, {"phone": {"url": mine.url}}))

@@ -642,6 +642,7 @@ async def test_run_again_it_keeps_what_is_there(tmp_path: Path, market: Simulato
     again = await init(tmp_path, "--yes")
     assert again.exit_code == 0, again.output
     assert "Both files are right as they are." in again.output
+    assert "ok  receiver phone  as before, not tried" in again.output
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
@@ -757,6 +758,32 @@ async def test_a_new_url_of_a_variable_that_two_receivers_share_leaves_the_other
     found = config(tmp_path)
     assert found.receivers["one"].url.get_secret_value() == mine.url
     assert found.receivers["two"].url.get_secret_value() == f"{mine.url}/new"
+
+
+async def test_rules_that_could_never_speak_of_a_new_account_are_kept_to_those_of_before(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    await scripted(tmp_path, market, mine)
+    market.add(SimAccount(*["planted-2"] * 3, uid="78", mode="2", scenario=load_scenario("crash")))
+    alt = {f"{name}_ALT": "planted-2" for name in VARIABLES}
+    words = ("--base-url", market.url, "--account", "alt", "--no-test")
+    asked = await init(tmp_path, *words, typed="\n" * 3 + "n\n" + "n\n\nn\n", **alt)
+    assert "Keep alt out of forced repayment, debt grows, equity melts, time left? [Y/n]: n" in asked.output
+    assert "+accounts" not in asked.output
+
+    result = await init(tmp_path, "--yes", *words, **alt)
+    assert result.exit_code == 0, result.output
+    assert '\n+accounts = ["main"]\n' in result.output
+    found = {rule.name: rule.accounts for rule in config(tmp_path).rules}
+    assert found["debt grows"] == found["time left"] == ("main",)
+    assert found["margin ratio"] is found["collateral conversion"] is None
+    again = await init(tmp_path, "--yes", *words, **alt)
+    assert "Both files are right as they are." in again.output
+    alone = await init(
+        tmp_path, "--yes", "--base-url", market.url, "--no-test", **dict.fromkeys(VARIABLES, "planted-2")
+    )
+    assert "Both files" not in alone.output
+    assert "+accounts" not in alone.output, "nobody else is left whom it could watch"
 
 
 async def test_a_key_is_replaced_and_the_old_file_is_kept(tmp_path: Path, market: Simulator, mine: Phone) -> None:

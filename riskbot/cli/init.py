@@ -133,7 +133,7 @@ def _talk(talk: Interview) -> None:
     mine = account(talk)
     told = receivers(talk)
     watched = rules(talk, mine)
-    _write(talk, Sketch(mine.keys, mine.about, told, watched, heartbeat(talk)))
+    _write(talk, Sketch(mine.keys, mine.about, told, watched.blocks, heartbeat(talk), watched.kept_to))
 
 
 # ---------------------------------------------------------------- writing

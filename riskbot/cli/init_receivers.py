@@ -46,6 +46,8 @@ def receivers(talk: Interview) -> dict[str, tuple[str, str]]:
     found = {name: url for name, url in talk.before.receivers().items() if url}
     if not given and talk.ask.silent and not talk.before.receivers():
         fail("Receivers: none given, and --yes asks nobody. Give --receiver NAME or --telegram-chat ID.", 2)
+    if talk.ask.silent:
+        show(thing("receiver", name, OK, "as before, not tried") for name in found if name not in given)
     found = {**found, **given} if given or talk.ask.silent else _asked(talk, found)
     kept = {name: (_keep(talk, name, url), urls.service(url)) for name, url in found.items()}
     return {name: told for name, told in kept.items() if name in given or talk.before.lacks(name)}

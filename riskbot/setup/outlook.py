@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 
@@ -65,6 +66,11 @@ def look(rule: Rule, account: str, snapshot: Snapshot, info: AccountInfo, now: f
     for reading in readings[1:]:
         worst = reading if _worse(rule, reading, worst) else worst
     return _outlook(rule, view, worst)
+
+
+def others(rule: Rule, account: str, accounts: Iterable[str]) -> list[str]:
+    """Those of the accounts that it watches besides that one."""
+    return [name for name in accounts if name != account and rule.watches(name)]
 
 
 def _without(rule: Rule, missing: str, readings: tuple[Reading, ...]) -> Outlook:
