@@ -84,6 +84,7 @@ async def test_without_a_question_it_writes_files_that_work(tmp_path: Path, mark
     result = await scripted(tmp_path, market, mine)
 
     assert result.exit_code == 0, result.output
+    assert "restart it" not in result.output
     assert mine.titles == ["TEST · riskbot · phone"]
     assert "receiver phone  sent in 0." in result.output
     assert "; nobody was asked whether it arrived" in result.output
@@ -702,6 +703,11 @@ async def test_a_traders_file_is_changed_where_it_must_be_and_nowhere_else(
     assert (tmp_path / "riskbot.env.bak").read_text() == "# mine\nexport MY_PHRASE='wrong'\nOTHER=1\n"
     assert stat.S_IMODE((tmp_path / "riskbot.env.bak").stat().st_mode) == 0o600
     assert '+api_key = "${OKX_API_KEY_DESK}"' in result.output
+    restart = "A riskbot that is running does not have the new secrets: restart it."
+    assert restart in result.output
+    again = await init(tmp_path, "--yes", MY_PHRASE=KEYS[2])
+    assert "Both files are right as they are." in again.output
+    assert restart not in again.output
 
 
 async def test_a_second_account_and_another_receiver_are_added(tmp_path: Path, market: Simulator, mine: Phone) -> None:
@@ -758,6 +764,16 @@ async def test_a_new_url_of_a_variable_that_two_receivers_share_leaves_the_other
     found = config(tmp_path)
     assert found.receivers["one"].url.get_secret_value() == mine.url
     assert found.receivers["two"].url.get_secret_value() == f"{mine.url}/new"
+
+
+async def test_the_same_key_under_another_name_is_told(tmp_path: Path, market: Simulator, mine: Phone) -> None:
+    await scripted(tmp_path, market, mine)
+    first = await init(tmp_path, "--yes")
+    twin = {f"{name}_ALT": value for name, value in SECRETS.items()}
+    second = await init(tmp_path, "--yes", "--base-url", market.url, "--account", "alt", **twin)
+
+    assert "has the same key" not in first.output
+    assert "warning  key alt      main has the same key: both are one account, told of twice" in second.output
 
 
 async def test_rules_that_could_never_speak_of_a_new_account_are_kept_to_those_of_before(
