@@ -333,6 +333,15 @@ async def test_connections_that_are_over_leave_nothing_behind() -> None:
         assert [one for one in gc.get_objects() if type(one) is server._Visitor and one._visitors] == []
 
 
+async def test_a_server_that_is_closed_leaves_nothing_behind() -> None:
+    here = await seen()
+    for _ in range(3):
+        async with here.served() as url:
+            assert [(await get(url + path))[0] for path in ("", "metrics", "nowhere")] == [200, 200, 404]
+    gc.collect()
+    assert [one for one in gc.get_objects() if type(one) is server.Server and one._service is here.service] == []
+
+
 # ---------------------------------------------------------------- where it listens
 
 

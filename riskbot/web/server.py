@@ -46,9 +46,10 @@ ANOTHER_NAME = """\
 You asked for this under a name that is not this machine's own.
 To be reached by another name, through a proxy for instance, [web] needs a token.
 """
+METHODS = ("GET", "HEAD")
 UNKNOWN = "The token of [web] is needed: as a Bearer token, or as the password with any name.\n"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
 class Server:
@@ -64,15 +65,11 @@ class Server:
         self._scrape = Scrape(service, redact, settings.max_series)
         self._listening: asyncio.Server | None = None
         self._visitors: dict[_Visitor, None] = {}
-        self._runner = web.AppRunner(self._app(), shutdown_timeout=PATIENCE)
-
-    def _app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guarded], client_max_size=1024)
-        ways = {"/": self._look, "/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
-        for path, handler in ways.items():
-            app.router.add_get(path, handler)
-        app.on_response_prepare.append(_dress)
-        return app
+        self._ways: dict[str, Handler] = {
+            "/": self._look, "/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics,
+        }  # fmt: skip
+        # No web.Application: aiohttp keeps the last 1024 handlers with their middlewares, and so each closed server.
+        self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=PATIENCE)
 
     async def open(self) -> None:
         """Listen. Raises OSError if the address is taken, or none of this machine's."""
@@ -91,46 +88,53 @@ class Server:
             self._listening.close()
         await self._runner.cleanup()
 
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = self._refusal(request) or await self._shown(request)
+        response.headers.update(HEADERS)
+        response.force_close()  # one answer for each connection: then a connection can be short
+        return response
+
     # Who may look.
 
-    @web.middleware
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         token = self._settings.token
         if token is None and not _means_this_machine(request.headers.get("Host", "")):
             return web.Response(status=421, text=ANOTHER_NAME)
         if token is not None and not _holds(request.headers.get("Authorization", ""), token.get_secret_value()):
             ask = {"WWW-Authenticate": 'Basic realm="riskbot", charset="UTF-8"'}
             return web.Response(status=401, headers=ask, text=UNKNOWN)
+        if request.path not in self._ways:
+            return web.Response(status=404, text="There is no such page.\n")
+        if request.method not in METHODS:
+            return web.Response(
+                status=405, headers={"Allow": ", ".join(METHODS)}, text="Nothing can be changed here.\n"
+            )
+        return None
+
+    async def _shown(self, request: web.BaseRequest) -> web.Response:
         try:
-            return await handler(request)
-        except web.HTTPException:
-            raise
+            return await self._ways[request.path](request)
         except Exception:  # a mistake of riskbot: what is in it belongs in the log, which is redacted
             log.exception("the status page stumbled")
             return web.Response(status=500, text="riskbot stumbled over this; its log says more.\n")
 
     # What there is to see.
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self, _: web.BaseRequest) -> web.Response:
         found = [self._redact(reason) for reason in self._service.vitals.reasons(self._service.clock.now())]
         return web.json_response({"healthy": not found, "reasons": found}, status=503 if found else 200)
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, _: web.BaseRequest) -> web.Response:
         ready = self._service.vitals.ready()
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.BaseRequest) -> web.Response:
         body, kind = await self._scrape.answer(openmetrics=OPENMETRICS in request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": kind})
 
-    async def _look(self, _: web.Request) -> web.Response:
+    async def _look(self, _: web.BaseRequest) -> web.Response:
         drawn = await asyncio.to_thread(self._page.draw, facts(self._service))
         return web.Response(text=drawn, content_type="text/html")
-
-
-async def _dress(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
-    response.force_close()  # one answer for each connection: then a connection can be short
 
 
 def _means_this_machine(host: str) -> bool:
