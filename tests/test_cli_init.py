@@ -201,7 +201,7 @@ async def test_rules_that_could_never_speak_in_this_mode_are_left_out(
             "code=50110",
             "is not on the key's list (code 50110). On OKX, edit the API key and add this machine's address",
         ),
-        ("code=50119", "OKX does not know this API key here: http://127.0.0.1:"),
+        ("code=50119", "or has lapsed: make a new one.\n"),
         ("code=50101", "The key is neither one of live trading nor of demo trading here: make a new one."),
         ("code=50121", "OKX does not serve this country or data centre: run riskbot on a machine elsewhere."),
         ("code=50001", "OKX is down for now (maintenance?) (code 50001)."),
@@ -298,6 +298,7 @@ async def test_the_site_that_knows_the_key_is_found_by_trying(
 
         only = await init(tmp_path, *flags, "--region", "us", **SECRETS, RISKBOT_PHONE=mine.url)
         assert (only.exit_code, "OKX does not know this API key here" in only.stdout) == (1, True)
+        assert "make a new one. Without --region all of OKX's sites are tried." in only.stdout
 
         monkeypatch.setattr(init_account, "HOSTS", {"global": elsewhere.url, "us": f"http://{free_address()}"})
         nowhere = await init(tmp_path / "..", *flags, **SECRETS, RISKBOT_PHONE=mine.url)

@@ -103,7 +103,9 @@ def _refusal(errors: Mapping[str, SourceError], sites: Mapping[str, str]) -> Ref
         return Refused(f"{why} {PROXY}")
     more = f" ({', '.join(unreached)} could not be reached)" if unreached else ""
     if len(sites) == 1:
-        return Refused(f"OKX does not know this API key here: {next(iter(sites.values()))}. {ADVICE['50119'][0]}", ALL)
+        ((region, url),) = sites.items()
+        hint = " Without --region all of OKX's sites are tried." if region else ""
+        return Refused(f"OKX does not know this API key here: {url}. {ADVICE['50119'][0]}{hint}", ALL)
     return Refused(f"none of OKX's sites ({', '.join(sites)}) knows this API key{more}. {ADVICE['50119'][0]}", ALL)
 
 
