@@ -106,9 +106,12 @@ def _login_parts(login: str) -> Iterator[str]:
 def _query_values(query: str) -> Iterator[str]:
     for pair in query.split("&"):
         key, _, value = pair.partition("=")
+        if "://" in (meant := unquote_plus(value)):
+            yield from secrets_of(meant)  # not its host: it stands in many a line
+            continue
         least = SHORTEST if _SECRET_KEY.match(unquote(key)) else _LONG_VALUE
         if key.lower() not in _OPEN_KEYS and len(value) >= least:
-            yield from (value, unquote_plus(value))
+            yield from (value, meant)
 
 
 def _cleaned(raw: str) -> set[str]:

@@ -1,13 +1,20 @@
 """The memory of a process that runs for months."""
 
+import asyncio
 import ctypes
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from riskbot.cli import run
+from riskbot.cli.common import load_plugins, understand
+from riskbot.redact import Redactor
 from riskbot.service import footprint
+from riskbot.service.notify_socket import NotifySocket
+from tests.stage import write_rules
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +36,19 @@ def test_glibc_is_told_to_give_memory_back(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *words: told.append(words)))
     footprint.keep_small()
     assert told == [(-8, 1), (-3, 131_072)]
+
+
+def test_a_run_begins_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def settle() -> None:
+        raise InterruptedError
+
+    rules = write_rules(tmp_path, "http://127.0.0.1:1", {"log": {"url": "json://127.0.0.1:1"}})
+    found = load_plugins(rules)
+    config = understand(rules, found)
+    monkeypatch.setattr(footprint, "keep_small", settle)
+    with pytest.raises(InterruptedError):
+        asyncio.run(run.watch(config, found, rules, Redactor(), NotifySocket()))
+    assert not config.db.exists()
 
 
 @pytest.mark.parametrize("library", [SimpleNamespace(), OSError("no such library"), TypeError("no path")])

@@ -363,3 +363,11 @@ def test_the_beginning_of_a_secret_is_hidden_where_a_text_was_cut(way: Callable[
     redactor = Redactor(["correct horse & battery"])
     assert redactor.redact(f"no to {way('correct horse & b')}{end}") == f"no to ***{end}"
     assert redactor.redact(f"a correct thing… cor{end}") == f"a correct thing… cor{end}"
+
+
+@pytest.mark.parametrize("address", ["http%3A%2F%2F127.0.0.1%3A8081", "http://127.0.0.1:8081"])
+def test_an_address_within_a_url_is_no_secret_but_what_stands_in_it_is(address: str) -> None:
+    url = f"tgram://123456:ABCdef0123456789xyzABCDEF/1234?api={address}/Zx81kQ27path"
+    redactor = Redactor({url, *secrets_of(url)})
+    assert redactor.redact("listens at http://127.0.0.1:9105/") == "listens at http://127.0.0.1:9105/"
+    assert "Zx81kQ27path" not in redactor.redact("asked http://127.0.0.1:8081/Zx81kQ27path/sendMessage")
