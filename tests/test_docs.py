@@ -83,7 +83,7 @@ HOW_TRIED = {
     "sudo riskbot systemd --install -c /etc/riskbot/rules.toml": "test_cli_systemd.py",
     "systemctl status riskbot": "test_herald.py: what systemd hears",
     "journalctl -u riskbot -p warning": "test_logs.py: what the journal gets",
-    "sudo CREDENTIALS_DIRECTORY=/etc/riskbot/credentials riskbot check --live -c /etc/riskbot/rules.toml": "test_cli_check.py",
+    "sudo CREDENTIALS_DIRECTORY=/etc/riskbot/credentials riskbot check --live -c /etc/riskbot/rules.toml": "test_cli_check.py",  # noqa: E501
     "sudo STATE_DIRECTORY=/var/lib/riskbot riskbot status -c /etc/riskbot/rules.toml": "test_cli_status.py",
     "riskbot history --since 12h": "test_cli_history.py",
     "riskbot explain 'margin ratio'": "test_cli_explain.py",
