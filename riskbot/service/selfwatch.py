@@ -103,6 +103,7 @@ class SelfWatch:
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
         if ahead:
             self._judge.shift(ahead)
+            self._problems.shift(ahead, now)
         step = self._clock.step
         if self._clock.steps != self._steps and step is not None:
             self._steps = self._clock.steps
