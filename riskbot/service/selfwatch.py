@@ -56,6 +56,7 @@ class SelfWatch:
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._looked = self._clock.now()
         await steady(self._turn, "self-watch", self._clock)
 
     async def use(self, health: Health, receivers: Sequence[Receiver]) -> None:
