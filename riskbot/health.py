@@ -7,6 +7,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import Field
 
 from riskbot.delivery import about_receiver
@@ -29,6 +30,11 @@ def about_watch(account: str) -> str:
     return f"watching {account}"
 
 
+def about_key(account: str) -> str:
+    """The subject of riskbot's own alert that it can't look any more what an account's key may do."""
+    return f"the key of {account}"
+
+
 def about_plugin(name: str) -> str:
     """The subject of riskbot's own alert that something is wrong with a plugin."""
     return f"plugin {name}"
@@ -39,13 +45,16 @@ def about_polls(account: str) -> str:
     return f"polls of {account}"
 
 
-_OWNED = tuple(about("") for about in (about_receiver, about_refusal, about_watch, about_polls, about_plugin))
+_OWNED = tuple(
+    about("") for about in (about_receiver, about_refusal, about_watch, about_polls, about_key, about_plugin)
+)
 """What precedes the name of a receiver, an account or a plugin in a subject."""
 
 _WORDS = (
     (about_refusal("*"), "{} was refused", "{}: no refusal for ten minutes"),
     (CLOCK, "{} has jumped", "{} is steady"),
     (WATCH, "riskbot stood still", "riskbot is awake"),
+    (about_key("*"), "{} can't be checked", "{} is checked again"),
     (about_polls("*"), "{} are left out", "{} are in time again"),
     (MACHINE, "{} is too busy", "{} keeps up again"),
     (DISK, "{} is nearly full", "{} has room again"),
@@ -139,6 +148,11 @@ class Problems:
         """Take in that a part works."""
         self._open.pop(part, None)
         self._known.add(part)
+
+    def shift(self, seconds: float, now: float) -> None:
+        """The clock was set ahead by so much: nothing has failed for longer by that."""
+        for part, problem in self._open.items():
+            self._open[part] = replace(problem, since=min(problem.since + seconds, now))
 
     def forget(self, part: str) -> None:
         """There is no such part any more, or nobody knows how it is."""

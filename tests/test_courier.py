@@ -294,6 +294,21 @@ async def test_a_broken_receiver_is_left_alone_and_probed_now_and_then(
     assert post.severity() is OK
 
 
+async def test_a_send_that_was_cut_off_as_riskbot_stood_still_makes_no_failing_receiver() -> None:
+    post = Post()
+
+    async def send(_: Text) -> Verdict:
+        post.hands.turn(60)
+        return Verdict(Outcome.AMBIGUOUS, "no answer within 15 s")
+
+    post.postman.send = send  # type: ignore[method-assign]
+    await post.put(letter("USDT", CRITICAL))
+    assert await post.courier._next(post.postman)
+    assert post.severity() is OK
+    post.hands.turn(5)
+    assert post.severity() is CRITICAL
+
+
 async def test_a_broken_receiver_is_probed_sooner_with_what_is_critical_and_came_meanwhile() -> None:
     post = Post(BROKEN)
     await post.put(letter("USDT"), letter("ETH"))

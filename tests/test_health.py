@@ -38,6 +38,17 @@ def test_a_problem_that_comes_again_has_lasted_since_the_first_time() -> None:
     assert "store" in problems
 
 
+def test_a_clock_that_is_set_ahead_makes_nothing_worse_nor_hides_it() -> None:
+    problems = Problems()
+    problems.fail("store", Problem(100, "disk full", 60, 200))
+    problems.fail("mail", Problem(3700, "401", 60, 200))  # the clock was set already
+    problems.shift(3600, 3705)
+
+    assert said(problems, 3759)["store"] == (OK, "disk full")
+    assert said(problems, 3760)["store"] == (WARNING, "disk full")
+    assert said(problems, 3765)["mail"] == (WARNING, "401")
+
+
 def test_what_works_again_reads_as_well() -> None:
     problems = Problems()
     problems.fail("store", Problem(100, "disk full", 0, 0))

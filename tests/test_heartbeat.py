@@ -217,6 +217,24 @@ async def test_at_the_start_it_is_no_news_for_a_while_that_riskbot_can_not_be_re
         assert outside.heard == ["POST /ping/fail: main: never seen"]
 
 
+async def test_that_what_was_added_just_now_was_not_tried_yet_is_no_news_for_20_s() -> None:
+    async with ear() as outside:
+        bed = Bed(outside.url)
+        await bed.live(30)
+        bed.patient.is_ready, bed.patient.why = False, ["new: never seen"]
+        await bed.live(20)
+        assert outside.heard == ["GET /ping"]
+        await bed.live(1)
+        assert outside.heard[1:] == ["POST /ping/fail: new: never seen"]
+        bed.patient.is_ready, bed.patient.why = True, []
+        await bed.live(30)
+        bed.patient.is_ready, bed.patient.why = False, ["newer: never seen"]
+        await bed.live(3)
+        bed.patient.is_ready, bed.patient.why = True, ["newer: never seen: the passphrase is wrong"]
+        await bed.live(1)
+        assert outside.heard[-1] == "POST /ping/fail: newer: never seen: the passphrase is wrong"
+
+
 async def test_without_settings_nobody_is_pinged_and_new_ones_are_taken_up() -> None:
     async with ear() as outside:
         bed = Bed(outside.url)
@@ -260,6 +278,22 @@ async def test_pings_that_fail_are_told_after_five_minutes(
         assert bed.severity() == Severity.OK
         assert caplog.messages == [f"the heartbeat fails: {why}", "the heartbeat works again"]
         assert all(line == "GET /ping" for line in outside.heard)
+
+
+async def test_a_ping_that_failed_is_sent_again_soon() -> None:
+    async with ear() as outside:
+        bed = Bed(outside.url)
+        bed.settings = HeartbeatSettings(url=SecretStr(outside.url), every=3600.0)
+        await bed.live(10)
+        outside.status, bed.patient.why = 503, BLIND[:1]
+        await bed.live(1)
+        outside.status = 200
+        await bed.live(19)
+        assert len(outside.heard) == 2
+        await bed.live(1)
+        assert outside.heard[1:] == [f"POST /ping/fail: {BLIND[0]}"] * 2
+        await bed.live(3000)
+        assert len(outside.heard) == 3
 
 
 async def test_a_service_that_hangs_or_is_not_there_is_told_without_its_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,6 +176,17 @@ async def test_polls_of_an_account_that_is_not_seen_are_none_of_that() -> None:
     assert here.told() == {}
 
 
+async def test_polls_that_were_left_out_as_riskbot_stood_still_have_no_cause_of_their_own() -> None:
+    here = Place()
+    await here.live(50)
+    await here.live(1, 200.0, polls=0)
+    await here.live(1, missed=200)  # the pacer came to it after the self-watch
+    await here.live(400)
+    assert here.told() == {}
+    await here.live(400, polls=0, missed=1)
+    assert here.told() == {"polls of main": WARNING}
+
+
 async def test_a_disk_that_fills_is_told_worse_and_better() -> None:
     here = Place()
     here.disk.here = Room(1 * MB, 400 * MB, 10**12)

@@ -256,6 +256,23 @@ async def test_a_store_that_fails_gets_what_it_missed_but_for_the_look_that_fail
     assert kinds(await recorded(store)) == [Started, Checkpoint, Look]
 
 
+async def test_that_an_account_is_seen_at_last_is_written_at_once_and_then_every_ten_seconds(desk: Desk) -> None:
+    mine = journal(desk)
+
+    async def seen() -> float:
+        await mine.look()
+        return (await desk.store.recall("main", 0.0))[1]
+
+    assert await seen() == 0.0
+    await desk.poll()
+    first = await seen()
+    assert first == desk.hands.clock.now()
+    await desk.poll(8)
+    assert await seen() == first
+    await desk.poll(3)
+    assert await seen() == first + 11
+
+
 async def test_many_accounts_are_written_in_several_transactions() -> None:
     desks = {f"account {i}": await Desk().load() for i in range(AT_ONCE + 1)}
     store = Counting()

@@ -127,6 +127,15 @@ async def test_that_riskbot_stood_still_is_told() -> None:
     assert "nothing was watched for 5 min, until 13:51:41 UTC" in rows[0][1].body
 
 
+async def test_that_it_stood_still_right_after_the_start_is_told() -> None:
+    me = await Self().load()
+    running = asyncio.create_task(me.watch.run())
+    await asyncio.sleep(0)
+    await me.tick(300)
+    running.cancel()
+    assert await me.told() == [("phone", "WARNING · riskbot · riskbot stood still")]
+
+
 async def test_that_it_stood_still_again_is_told_again() -> None:
     me = await Self().load()
     await me.tick()

@@ -15,7 +15,7 @@ from riskbot.service.vitals import Vitals
 from riskbot.source import Remedy, SourceError
 from riskbot.store.memory import MemoryStore
 from riskbot.store.surviving import SurvivingStore
-from tests.desk import BLIND, Desk, Hands, Postman
+from tests.desk import BLIND, Desk, Hands, Postman, rule
 
 REFUSES = Verdict(Outcome.RETRY, "HTTP 503")
 
@@ -103,6 +103,17 @@ async def test_an_account_that_is_polled_seldom_may_be_seen_as_seldom() -> None:
     assert "main: not seen for 3 min 1 s" in here.reasons()
 
 
+async def test_that_the_machine_s_clock_was_set_makes_no_account_unseen() -> None:
+    here = await ward()
+    await here.live()
+    here.hands.wall += 3600
+    assert here.reasons() == []
+    assert here.vitals.sees(here.watch, here.hands.clock.now())
+    here.desk.market.error = SourceError("down")
+    await here.live(16)
+    assert here.reasons() == ["main: not seen for 16 s: down"]
+
+
 async def test_an_account_that_was_never_seen_is_not_watched() -> None:
     here = await ward()
     assert here.reasons() == ["main: never seen"]
@@ -151,6 +162,42 @@ async def test_what_a_waiting_message_covers_has_waited_too() -> None:
     await here.live(50, carry=False)
     assert len(here.store.unsent()) == 1
     assert here.reasons() == ["phone: a critical message is unsent for 1 min 40 s"]
+
+
+async def test_what_was_given_up_is_unsent_until_newer_news_is_told() -> None:
+    here = await ward(*[Verdict(Outcome.PERMANENT, "HTTP 400")] * 22)
+    here.desk.judge.use((rule("margin_ratio", below={"emergency": 2}),), [Receiver("phone")])
+    here.watch.observer._take_rules()
+    here.desk.market.ratio = "1.2"
+    await here.live(560)
+    assert [state for state, _ in await here.store.outbox(("queued", "dead"))] == ["dead"]
+    assert here.reasons() == ["phone: an emergency message is unsent for 9 min 20 s: HTTP 400"]
+    here.postman.verdicts.clear()
+    here.desk.market.ratio = "20"
+    await here.live(60)
+    assert here.reasons() == []
+
+
+async def test_that_something_told_is_over_need_not_be_told_once_it_was_given_up() -> None:
+    here = await ward()
+    here.desk.market.ratio = "2.5"
+    await here.live(2)
+    here.postman.verdicts = [REFUSES] * 9999
+    here.desk.market.ratio = "20"
+    await here.live(100)
+    (closing,) = here.store.unsent()
+    assert here.reasons()
+    await here.store.dead(closing, here.hands.clock.now(), "older than a day")
+    assert here.reasons() == []
+
+
+async def test_a_receiver_that_has_left_is_owed_nothing() -> None:
+    here = await ward(*[REFUSES] * 99)
+    here.desk.market.ratio = "2.5"
+    await here.live(61)
+    assert here.reasons()
+    here.vitals._couriers = {}
+    assert here.reasons() == []
 
 
 async def test_a_store_that_fails_is_a_reason() -> None:

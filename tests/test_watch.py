@@ -13,6 +13,7 @@ from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, Gate, Severity
 from riskbot.service.journal import Journal
 from riskbot.service.watch import Watch
+from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, SourceError
 from riskbot.store.surviving import SurvivingStore
 from tests.desk import BLIND, DEBT, RATIO, Desk, Thief, rule
@@ -324,6 +325,37 @@ async def test_a_clock_that_is_set_ahead_is_no_blindness(desk: Desk) -> None:
     assert await desk.titles() == ["WARNING · main · can't see the account"]
 
 
+async def test_a_clock_that_is_set_while_a_poll_is_under_way_is_no_blindness(desk: Desk) -> None:
+    async def fetch() -> Snapshot:
+        desk.hands.wall += 3600
+        raise SourceError("no answer")
+
+    await desk.poll()
+    desk.market.fetch = fetch  # type: ignore[method-assign]
+    await desk.poll()
+    assert await desk.titles() == []
+
+
+async def test_a_poll_that_was_cut_off_as_riskbot_stood_still_says_nothing_of_the_exchange(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("riskbot.service.watch.uptime", lambda: desk.hands.monotonic)
+    desk.market.ratio = "4"
+    await desk.poll()
+    still = 40.0
+
+    async def fetch() -> Snapshot:
+        desk.hands.turn(still)
+        raise SourceError("no answer within 5 s")
+
+    desk.market.fetch = fetch  # type: ignore[method-assign]
+    await desk.poll()
+    assert desk.watch.why == ""
+    still = 5.0
+    await desk.poll()
+    assert await desk.titles() == ["WARNING · main · margin ratio 4 (400 %)", "CRITICAL · main · can't see the account"]
+
+
 async def test_a_clock_that_is_set_back_ends_nothing_and_repeats_nothing(desk: Desk) -> None:
     desk.market.ratio = "2.5"
     await desk.poll()
@@ -549,6 +581,38 @@ async def test_a_key_that_is_as_it_was_writes_nothing() -> None:
         await desk.poll(300)
         await asyncio.sleep(0)
     assert (await desk.store.load("main")).rev == rev
+
+
+async def test_a_key_that_nobody_can_look_at_for_an_hour_is_told_until_it_can_be() -> None:
+    desk = await Desk(KEY, BLIND).load()
+    part = "the key of main"
+
+    async def live(seconds: int) -> Severity:
+        for _ in range(0, seconds, 10):
+            await desk.poll(10)
+            await asyncio.sleep(0)
+        readings = desk.problems.measured(desk.hands.clock.now()).readings
+        return Severity(int(next(r.value for r in readings if r.ccy == part)))
+
+    assert await live(20) == Severity.OK
+    desk.market.info_error = SourceError("OKX is busy", Remedy.BACK_OFF)
+    assert await live(3500) == Severity.OK
+    assert await live(400) == Severity.WARNING
+    problem = desk.problems.of(part)
+    assert problem is not None
+    assert problem.why == "OKX is busy"
+    desk.market.info_error = None
+    assert await live(20) == Severity.OK
+
+
+async def test_while_all_is_blind_the_key_is_no_news_of_its_own() -> None:
+    desk = await Desk(KEY, BLIND).load()
+    await desk.poll()
+    desk.market.error = desk.market.info_error = SourceError("down")
+    for _ in range(100):
+        await desk.poll(60)
+        await asyncio.sleep(0)
+    assert "the key of main" not in desk.problems
 
 
 async def test_the_key_is_looked_at_again_when_the_rules_file_is_taken_up() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from riskbot.delivery import Receiver, about_receiver
-from riskbot.health import Health, Problems, about_polls, about_watch
+from riskbot.health import Health, Problems, about_key, about_polls, about_watch
 from riskbot.model import Event, Severity, View
 from riskbot.notify import Notifier
 from riskbot.rules import Measured, Rule
@@ -135,7 +135,7 @@ class Service:
         kept = [account.name for account in bundle.accounts if account in old.accounts]
         for name in self.watches.keys() - {*kept}:
             await self.watches.pop(name).close()
-            for part in (about_watch(name), about_polls(name)):
+            for part in (about_watch(name), about_polls(name), about_key(name)):
                 self.problems.forget(part)
         for account in bundle.accounts:
             if account.name not in kept:

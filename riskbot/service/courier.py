@@ -308,6 +308,7 @@ class Courier:
 
     async def _later(self, messages: Sequence[Message], verdict: Verdict, began: float) -> None:
         now = self._clock.now()
+        began = max(began, now - SEND_DEADLINE * self._clock.speed)  # no try takes longer: riskbot itself stood still
         urgent = self._danger() or any(message.urgency >= Severity.CRITICAL for message in messages)
         due = now + _backoff(max(message.tries for message in messages), self._pick, urgent=urgent)
         if pause := _pause(verdict, now):

@@ -19,6 +19,8 @@ LATE = 0.25
 """Seconds that what is due starts late on the average."""
 LATE_SPAN, LATEST = 30.0, 5.0
 """Seconds of that average, and how much one time counts at the most: once is no matter, lasting is."""
+STOOD_STILL = 5.0
+"""Seconds that riskbot is late after which it stood still, rather than was slow."""
 POLLS_OVER, FEW = 300.0, 5
 """Seconds over which polls that were left out are counted; how many of them are no matter."""
 ROOM_EVERY = 60.0
@@ -121,11 +123,19 @@ class Host:
         """As last measured; None: not yet, or the store has no disk."""
         self._told: dict[str, Severity] = {}
         self._counted: dict[Watch, tuple[int, int]] = {}
+        self._count_anew = False
+        """riskbot stood still: that is told, and the polls that were left out meanwhile have no cause of their own."""
         self._count_due = self._room_due = 0.0
 
     async def look(self, now: float, late: float) -> None:
         """late: seconds that this look started late."""
         self.lag.note(late)
+        if late > STOOD_STILL:
+            self._count_anew = True
+        elif self._count_anew:  # by now the beats that nobody came to are left out
+            self._count_anew = False
+            self._count_due = now + POLLS_OVER
+            self._counted = self._counts()
         self._note(MACHINE, busy(self.lag.mean, self._before(MACHINE)), now)
         self._note(TIME, drifted(self._offsets(), self._before(TIME)), now)
         if now >= self._count_due:
@@ -141,7 +151,10 @@ class Host:
             seen = not watch.why  # else its failing is told, and why
             since = left_out(watch.missed - missed, watch.polls - polls) if seen else FINE
             self._note(about_polls(name), since, now)
-        self._counted = {watch: (watch.missed, watch.polls) for watch in self._watches.values()}
+        self._counted = self._counts()
+
+    def _counts(self) -> dict[Watch, tuple[int, int]]:
+        return {watch: (watch.missed, watch.polls) for watch in self._watches.values()}
 
     async def _measure(self, now: float) -> None:
         self.room = await self._store.room()

@@ -9,7 +9,7 @@ from riskbot.service.watch import Watch
 from riskbot.settings import StoreSettings
 from riskbot.store.surviving import SurvivingStore
 
-JOURNAL_EVERY = 10.0
+LOOK_EVERY, JOURNAL_EVERY = 1.0, 10.0
 PRUNE_EVERY = 3600.0
 KEEP_PAST = 8 * 86400.0
 AT_ONCE = 50
@@ -30,14 +30,23 @@ class Journal:
         """settings: how much is kept."""
         self._watches, self._store, self._clock, self._settings = watches, store, clock, settings
         self._prune_due = 0.0
+        self._due = clock.now() + JOURNAL_EVERY
+        self._seen = frozenset[Watch]()
 
     async def run(self) -> None:
         """Until cancelled."""
         await steady(self._turn, "journal", self._clock)
 
     async def _turn(self) -> None:
-        await self._clock.sleep(JOURNAL_EVERY)
-        await self.write()
+        await self._clock.sleep(LOOK_EVERY)
+        await self.look()
+
+    async def look(self) -> None:
+        """Write if it is time to; at once when an account is seen at last: nobody should read that it never was."""
+        before, self._seen = self._seen, frozenset(watch for watch in self._watches.values() if watch.sight.ever_seen)
+        if self._clock.now() >= self._due or self._seen - before:
+            self._due = self._clock.now() + JOURNAL_EVERY
+            await self.write()
 
     async def write(self) -> None:
         """What came since the last time."""

@@ -56,6 +56,7 @@ class SelfWatch:
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._looked = self._clock.now()
         await steady(self._turn, "self-watch", self._clock)
 
     async def use(self, health: Health, receivers: Sequence[Receiver]) -> None:
@@ -103,6 +104,7 @@ class SelfWatch:
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
         if ahead:
             self._judge.shift(ahead)
+            self._problems.shift(ahead, now)
         step = self._clock.step
         if self._clock.steps != self._steps and step is not None:
             self._steps = self._clock.steps

@@ -52,8 +52,8 @@ class Vitals:
 
     def sees(self, watch: Watch, now: float) -> bool:
         """Is the account's last good answer a fresh one?"""
-        sight = watch.sight
-        return sight.ever_seen and now - sight.seen <= max(FRESH * self._clock.speed, 3 * watch.poll_every)
+        age = watch.unseen_for(now)
+        return age is not None and age <= max(FRESH * self._clock.speed, 3 * watch.poll_every)
 
     def _pulses(self) -> Iterator[tuple[str, Pulse]]:
         yield from ((f"the watch of {name}", watch.pulse) for name, watch in self._watches.items())
@@ -63,23 +63,33 @@ class Vitals:
     def _blind(self, now: float) -> Iterator[str]:
         for name, watch in self._watches.items():
             why = f": {watch.why}" if watch.why else ""
-            if not watch.sight.ever_seen:
+            if (age := watch.unseen_for(now)) is None:
                 yield f"{name}: never seen{why}"
             elif not self.sees(watch, now):
-                yield f"{name}: not seen for {span(now - watch.sight.seen)}{why}"
+                yield f"{name}: not seen for {span(age)}{why}"
 
     def _unsent(self, now: float) -> Iterator[str]:
-        """Of each receiver the message that waits longest."""
-        waiting: dict[str, Message] = {}
-        for message in self._store.unsent():
-            first = waiting.get(message.receiver, message)
-            if message.urgency >= Severity.CRITICAL:
-                waiting[message.receiver] = min(message, first, key=lambda row: row.since)
-        for receiver, message in waiting.items():
+        """Of each receiver the message that it has been owed longest: it waits, or was given up."""
+        owed: dict[str, Message] = {}
+        for message in (*self._store.unsent(), *filter(_is_missed, self._store.given_up())):
+            first = owed.get(message.receiver, message)
+            if message.urgency >= Severity.CRITICAL and message.receiver in self._couriers:
+                owed[message.receiver] = min(message, first, key=lambda row: row.since)
+        for receiver, message in owed.items():
             if (age := now - message.since) > UNSENT * self._clock.speed:
                 why = f": {message.error}" if message.error else ""
-                yield f"{receiver}: a {message.urgency.label} message is unsent for {span(age)}{why}"
+                yield f"{receiver}: {_one(message.urgency)} message is unsent for {span(age)}{why}"
 
     def _store_fails(self) -> Iterator[str]:
         if self._store.failing is not None:
             yield f"the store is failing: {self._store.failing}"
+
+
+def _is_missed(message: Message) -> bool:
+    """Of what was given up: does anybody need to hear it? That something told is over nobody does."""
+    return bool(message.after or message.covers)
+
+
+def _one(severity: Severity) -> str:
+    """`a critical`, `an emergency`."""
+    return f"{'an' if severity is Severity.EMERGENCY else 'a'} {severity.label}"

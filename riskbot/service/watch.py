@@ -8,14 +8,15 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from math import inf
 
 from riskbot.delivery import Receiver
-from riskbot.health import Problem, Problems, about_watch
+from riskbot.health import Problem, Problems, about_key, about_watch
 from riskbot.history import History
 from riskbot.model import AccountInfo, Alerts, Gate, Observation, Severity, View
 from riskbot.recording import Batch
 from riskbot.rules import Measured, Rule, measure
-from riskbot.service.clock import Clock, Pulse, stopwatch
+from riskbot.service.clock import Clock, Pulse, stopwatch, uptime
 from riskbot.service.judge import Judge
 from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observer
@@ -27,9 +28,14 @@ from riskbot.store import Fenced, Store
 
 TURN_DEADLINE = 15.0
 """A poll that takes longer has failed, whatever its source promised."""
+STOOD_STILL = TURN_DEADLINE + 1.0
+"""Seconds. One that failed after more than that was cut off as riskbot, or its machine, stood still: nobody knows
+whether the exchange answered, and the next poll will show it."""
 INFO_PATIENCE = 1.5
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
+UNCHECKED = 3600.0
+"""Seconds for which nobody could look what the key may do, while all else is seen, until that is told."""
 SLOW_EVERY = 30.0
 STILL = 30.0
 """Real seconds after which a turn should have ended: its deadline, and twice what a slow disk may take."""
@@ -68,7 +74,7 @@ class Watch:
         self._unlearned = Edge(self._log, "can't read the account's configuration", "its configuration was read again")
         self.observer = Observer(judge, ask)
         self.sight = Sight(poll_every)
-        self._part = about_watch(judge.account)
+        self._part, self._key = about_watch(judge.account), about_key(judge.account)
         self._info: AccountInfo | None = None
         self._info_due = 0.0
         self._stranger: SourceError | None = None
@@ -87,6 +93,11 @@ class Watch:
         seen = await self.observer.load(store, self._now())
         self._clock.not_before(max(seen, self._judge.newest))
         self.sight = Sight(self.poll_every, max(seen, self._judge.alerts.seen), ever_seen=seen > 0)
+
+    def unseen_for(self, now: float) -> float | None:
+        """Seconds since its last good answer, whatever the machine's clock was set to since; None: there was none."""
+        ahead = self._clock.jumped - self._jumped  # no turn has come since, that would have moved `sight` along
+        return max(0.0, now - ahead - self.sight.seen) if self.sight.ever_seen else None
 
     @property
     def poll_every(self) -> float:
@@ -204,9 +215,9 @@ class Watch:
         self._clock.now()
         ahead, self._jumped = self._clock.jumped - self._jumped, self._clock.jumped
         if ahead:
+            self.sight.shift(ahead)
             async with self._judge.lock:
                 self.observer.shift(self._now(), ahead)
-            self.sight.shift(ahead)
 
     async def _turn(self) -> None:
         if self._clock.now() >= self._info_due and (self._learning is None or self._learning.done()):
@@ -217,25 +228,36 @@ class Watch:
         if self._stranger is not None:
             await self._failed(self._stranger)
             return
+        began = uptime()
+        found = await self._fetched()
+        await self._mind_the_clock()  # it may have been set meanwhile
+        if not isinstance(found, SourceError):
+            await self._saw(found)
+        elif uptime() - began <= STOOD_STILL:
+            await self._failed(found)
+
+    async def _fetched(self) -> Snapshot | SourceError:
         try:
             async with asyncio.timeout(TURN_DEADLINE):
-                snapshot = await self._source.fetch()
+                return await self._source.fetch()
         except TimeoutError:
-            await self._failed(SourceError(f"no answer within {TURN_DEADLINE:.0f} s"))
+            return SourceError(f"no answer within {TURN_DEADLINE:.0f} s")
         except SourceError as error:
-            await self._failed(error)
-        else:
-            await self._saw(snapshot)
+            return error
 
     async def _learn(self) -> None:
         """Who the key belongs to: at the start and every few minutes. What is known stays known."""
         try:
             info = await self._source.info()
         except SourceError as error:
-            self._info_due = self._clock.now() + INFO_AGAIN
+            now = self._clock.now()
+            self._info_due = now + INFO_AGAIN
             self._unlearned.fails(error.why)
+            if self._info is not None and not self.why:  # else `blind` says so, of the rule or of the whole account
+                self._problems.fail(self._key, Problem(now, error.why, UNCHECKED, inf))
             return
         self._unlearned.works(self._clock.now())
+        self._problems.clear(self._key)
         try:
             await self._know(info)
         except Fenced:

@@ -29,7 +29,7 @@ from riskbot.recording import Batch
 from riskbot.store import Broken, Fenced, Kept, Message, Room, State, Store, StoreError, Unavailable
 from riskbot.store.memory import event_key, window
 from riskbot.store.mirror import KNOWN, Mirror
-from riskbot.store.outbox import SENDING, STATES, WAITING, Outbox, Row, key
+from riskbot.store.outbox import DEAD, SENDING, STATES, WAITING, Outbox, Row, key
 
 T = TypeVar("T")
 
@@ -240,6 +240,10 @@ class SurvivingStore:
     def unsent(self) -> list[Message]:
         """All that waits to be sent, as memory has it: without a look at the primary."""
         return [row.message for row in self._mirror.rows.all_standing() if row.state in WAITING]
+
+    def given_up(self) -> list[Message]:
+        """All that will not be sent by itself any more, and that no newer message has replaced, in the same way."""
+        return [row.message for row in self._mirror.rows.all_standing() if row.state == DEAD]
 
     async def history(self, since: float) -> list[Event]:
         """Events since then, oldest first, from wherever they are known."""

@@ -62,8 +62,8 @@ def _account(sheet: Sheet, watch: Watch, now: float, *, sees: bool) -> None:
     if sees and ratio.is_finite():
         sheet.put(metrics.MGN_RATIO, float(ratio), name)
     sheet.put(metrics.ACCOUNT_UP, sees, name)
-    if watch.sight.ever_seen:
-        sheet.put(metrics.SEEN_AGE, max(0.0, now - watch.sight.seen), name)
+    if (age := watch.unseen_for(now)) is not None:
+        sheet.put(metrics.SEEN_AGE, age, name)
     sheet.put(metrics.POLLS, watch.polls, name)
     sheet.put(metrics.POLLS_MISSED, watch.missed, name)
     for reason in REASONS:  # 0 too: else the first failure would be no increase

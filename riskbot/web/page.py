@@ -121,7 +121,7 @@ def _account(service: Service, watch: Watch, now: float) -> dict[str, Any]:
         "name": watch.account,
         "mode": MODES.get(watch.info.mode, "") if watch.info else "",
         "sees": service.vitals.sees(watch, now),
-        "seen": f"{span(max(0.0, now - watch.sight.seen))} ago" if watch.sight.ever_seen else "never",
+        "seen": "never" if (age := watch.unseen_for(now)) is None else f"{span(age)} ago",
         "why": watch.why,
         "worst": _worst(watch.judge).label,
         "ratio": number(seen.mgn_ratio) if seen.mgn_ratio.is_finite() else "",
