@@ -151,7 +151,7 @@ async def test_telegram_says_how_long_to_wait(telegram: HttpReceiver) -> None:
     telegram.answer(429, json.dumps({"ok": False, "description": words, "parameters": {"retry_after": 7}}).encode())
     verdict = await send(f"tgram://{BOT}/{CHAT}")
     assert (verdict.outcome, verdict.after) == (Outcome.RETRY, 7.0)
-    assert verdict.why == f"Failed to send Telegram notification to ***: {words}, error=429."
+    assert verdict.why == f"HTTP 429: {words}"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,21 @@ async def test_telegram_refuses(telegram: HttpReceiver, status: int, words: str,
     verdict = await send(f"tgram://{BOT}/{CHAT}")
     assert verdict.outcome is outcome
     assert words in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (500, b"", "HTTP 500: Internal server error"),
+        (418, b"", "HTTP 418"),
+        (404, "kein Käse".encode(), "HTTP 404: Page not found: kein Käse"),
+        (404, b'it\'s\n "so"', 'HTTP 404: Page not found: it\'s\n "so"'),
+        (400, b"[" * 1000, "HTTP 400: Bad Request - Unsupported Parameters"),
+    ],
+)
+async def test_a_webhook_s_answer_is_told_in_words(receiver: HttpReceiver, status: int, body: bytes, said: str) -> None:
+    receiver.answer(status, body)
+    assert (await send(f"json://{receiver.address}/hook")).why == said
 
 
 async def test_a_second_chat_that_fails_makes_it_ambiguous(telegram: HttpReceiver) -> None:
@@ -195,6 +210,16 @@ async def test_a_second_chat_that_fails_makes_it_ambiguous(telegram: HttpReceive
         ([("WARNING", "A, error=404."), ("WARNING", "B, error=400.")], Outcome.PERMANENT, "B, error=400."),
         ([("WARNING", "A, error=404."), ("WARNING", "B, error=503.")], Outcome.RETRY, "B, error=503."),
         ([("WARNING", "A, error=101.")], Outcome.RETRY, "A, error=101."),
+        (
+            [("WARNING", "A, error=503."), ("DEBUG", f"Response Details: b'{'-' * 400}")],
+            Outcome.RETRY,
+            f"A, error=503.: b'{'-' * 400}",
+        ),
+        (
+            [("WARNING", "A, error=503."), ("DEBUG", "Response Details: b'\\xzz'")],
+            Outcome.RETRY,
+            "A, error=503.: b'\\xzz'",
+        ),
         ([("WARNING", "SMTP recipient a@b was refused: 550 b'no'")], Outcome.PERMANENT, "SMTP 550 b'no'"),
         ([("DEBUG", "Socket Exception: strange")], Outcome.AMBIGUOUS, "strange"),
     ],

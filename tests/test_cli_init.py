@@ -374,7 +374,7 @@ async def test_one_that_fails_can_be_used_all_the_same_and_two_get_names_of_thei
     assert "not an Apprise URL: it begins with a service" in result.output
     assert "unknown service tgrm://; did you mean tgram://?" in result.output
     assert list(config(tmp_path).receivers) == ["other", "other2"]
-    assert "error=500" in result.output
+    assert "HTTP 500: Internal server error" in result.output
 
 
 async def test_without_test_messages_only_the_url_is_looked_at(tmp_path: Path, market: Simulator, mine: Phone) -> None:

@@ -68,7 +68,7 @@ async def test_what_a_receiver_answers_is_told_without_its_secrets(tmp_path: Pat
     (told,) = json.loads(run.stdout)
     assert run.returncode == 1
     assert (told["kind"], told["name"], told["state"], told["outcome"]) == ("receiver", "phone", "wrong", "broken")
-    assert "error=401" in told["answer"]
+    assert told["answer"] == "HTTP 401: Verification Failed"
     assert told["answer"] in told["says"]
     assert told["seconds"] >= 0
     assert TOKEN not in run.stdout + run.stderr
@@ -82,7 +82,7 @@ async def test_one_that_fails_is_shown_beside_those_that_work(tmp_path: Path) ->
     assert run.returncode == 1
     first, second = run.stdout.splitlines()
     assert first.startswith("WRONG  receiver phone  ")
-    assert "error=500" in first
+    assert "HTTP 500: Internal server error" in first
     assert second.startswith("ok     receiver mail   sent in ")
 
 

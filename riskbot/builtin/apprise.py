@@ -15,6 +15,7 @@ import queue
 import re
 import threading
 import warnings
+from ast import literal_eval
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from difflib import get_close_matches
@@ -329,6 +330,10 @@ _LOUD = frozenset({"WARNING", "ERROR", "CRITICAL"})
 _CAUSE = re.compile(r"(?!Notification |I/O )[\w. ]{1,30} Exception: (?P<text>.*)", re.DOTALL)
 _ANSWER = re.compile(r"Response Details:\s*(?P<text>.*)", re.DOTALL)
 _STATUS = re.compile(r"(?:.*\berror=|.* failed: (?=\d{3} - ))(?P<code>\d{3})\b", re.DOTALL)
+_FAILED = re.compile(r"Failed to send\b[^:]*:\s*(?P<words>.*?)[.,\s]*\berror=\d{3}\.?", re.DOTALL)
+_BYTES = re.compile(
+    r"""b'(?:[^'\\\n]|\\(?:[\\'nrt]|x[0-9a-f]{2}))*'|b"(?:[^"\\\n]|\\(?:[\\nrt]|x[0-9a-f]{2}))*\"""", re.ASCII
+)
 _AFTER = re.compile(r"retry[ _-]?after\W{1,4}(?P<seconds>\d{1,6}(?:\.\d{1,6})?)", re.IGNORECASE)
 _MAIL_CODE = re.compile(
     r"(?:\((?=\d+, b?['\"])|SMTP recipient .* was refused: )(?P<code>[45]\d\d),? (?P<text>.*)", re.DOTALL
@@ -431,9 +436,20 @@ def _of_status(code: int, clue: _Clue) -> Verdict:
     outcome = _outcome_of(code, said)
     after = _AFTER.search(said)
     seconds = float(after["seconds"]) if after and outcome is Outcome.RETRY else None
-    # Telegram's answer stands in the warning already.
-    new = 0 < len(clue.answer) <= _LONGEST_ANSWER and "description" not in clue.answer
-    return Verdict(outcome, f"{clue.warning} {clue.answer}" if new else clue.warning, seconds)
+    return Verdict(outcome, ": ".join(filter(None, (*_told(code, clue.warning), _plain(clue.answer)))), seconds)
+
+
+def _told(code: int, warning: str) -> tuple[str, ...]:
+    """`HTTP 400`, `Bad Request: chat not found`; in another form than usual the warning as it is."""
+    found = _FAILED.fullmatch(warning)
+    return (f"HTTP {code}", found["words"]) if found else (warning,)
+
+
+def _plain(answer: str) -> str:
+    """What Apprise shows as `b'no such chat'`. Telegram's answer stands in the warning already."""
+    if len(answer) > _LONGEST_ANSWER or "description" in answer:
+        return ""
+    return literal_eval(answer).decode("utf-8", "replace").strip() if _BYTES.fullmatch(answer) else answer
 
 
 def _outcome_of(code: int, said: str) -> Outcome:
