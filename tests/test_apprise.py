@@ -177,7 +177,7 @@ async def test_telegram_refuses(telegram: HttpReceiver, status: int, words: str,
         (500, b"", "HTTP 500: Internal server error"),
         (418, b"", "HTTP 418"),
         (404, "kein Käse".encode(), "HTTP 404: Page not found: kein Käse"),
-        (404, b'it\'s\n "so"', 'HTTP 404: Page not found: it\'s\n "so"'),
+        (404, b'it\'s\n "so"', 'HTTP 404: Page not found: it\'s "so"'),
         (400, b"[" * 1000, "HTTP 400: Bad Request - Unsupported Parameters"),
     ],
 )
