@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from contextlib import suppress
 from weakref import WeakSet
 
 import pytest
@@ -250,6 +251,30 @@ async def test_a_beat_is_left_out_while_the_last_poll_hangs(desk: Desk) -> None:
     assert desk.watch.missed == 1
     await desk.watch.close()
     assert desk.market.closed
+
+
+async def test_a_source_that_does_not_end_holds_up_no_reload(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("riskbot.service.watch.ENDS_WITHIN", 0.05)
+    asked, end = asyncio.Event(), asyncio.Event()
+
+    async def fetch() -> Snapshot:
+        asked.set()
+        while not end.is_set():
+            with suppress(asyncio.CancelledError):
+                await end.wait()
+        raise SourceError("at last")
+
+    desk.market.fetch = fetch  # type: ignore[method-assign]
+    desk.watch.beat()
+    await asked.wait()
+    await desk.watch.close()
+    assert desk.market.closed
+    assert caplog.messages == ["main: its source does not end, and is left alone"]
+    end.set()
+    assert desk.watch._task
+    await desk.watch._task
 
 
 async def test_what_is_known_of_the_account_stays_known_when_asking_fails(

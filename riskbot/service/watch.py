@@ -31,7 +31,7 @@ TURN_DEADLINE = 15.0
 STOOD_STILL = TURN_DEADLINE + 1.0
 """Seconds. One that failed after more than that was cut off as riskbot, or its machine, stood still: nobody knows
 whether the exchange answered, and the next poll will show it."""
-INFO_PATIENCE = 1.5
+INFO_PATIENCE, ENDS_WITHIN = 1.5, 2.0
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
 UNCHECKED = 3600.0
@@ -339,9 +339,11 @@ class Watch:
         return float(wait * random.uniform(0.5, 1.0))
 
     async def close(self) -> None:
-        """End the poll that is under way."""
+        """End the poll that is under way. What does not end is left alone: nobody shall wait for it."""
         tasks = [task for task in (self._task, self._learning) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._source.close()
+        closing = asyncio.create_task(self._source.close(), name=f"end of {self.account}")
+        _, endless = await asyncio.wait({closing, *tasks}, timeout=ENDS_WITHIN)
+        if endless:
+            self._log.warning("its source does not end, and is left alone")
