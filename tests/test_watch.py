@@ -630,6 +630,22 @@ async def test_a_key_that_nobody_can_look_at_for_an_hour_is_told_until_it_can_be
     assert await live(20) == Severity.OK
 
 
+async def test_a_configuration_that_never_comes_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang() -> AccountInfo:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("riskbot.service.watch.TURN_DEADLINE", 0.01)
+    desk = await Desk(KEY, BLIND).load()
+    await desk.poll()
+    desk.market.info = hang  # type: ignore[method-assign]
+    await desk.poll(300)
+    assert desk.watch._learning
+    await desk.watch._learning
+    assert "the key of main" in desk.problems
+    await desk.watch.close()
+
+
 async def test_while_all_is_blind_the_key_is_no_news_of_its_own() -> None:
     desk = await Desk(KEY, BLIND).load()
     await desk.poll()

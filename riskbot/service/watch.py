@@ -18,6 +18,7 @@ from riskbot.recording import Batch
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock, Pulse, stopwatch, uptime
 from riskbot.service.judge import Judge
+from riskbot.service.leash import asked
 from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
@@ -229,32 +230,22 @@ class Watch:
             await self._failed(self._stranger)
             return
         began = uptime()
-        found = await self._fetched()
+        found = await asked(self._source.fetch(), TURN_DEADLINE)
         await self._mind_the_clock()  # it may have been set meanwhile
         if not isinstance(found, SourceError):
             await self._saw(found)
         elif uptime() - began <= STOOD_STILL:
             await self._failed(found)
 
-    async def _fetched(self) -> Snapshot | SourceError:
-        try:
-            async with asyncio.timeout(TURN_DEADLINE):
-                return await self._source.fetch()
-        except TimeoutError:
-            return SourceError(f"no answer within {TURN_DEADLINE:.0f} s")
-        except SourceError as error:
-            return error
-
     async def _learn(self) -> None:
         """Who the key belongs to: at the start and every few minutes. What is known stays known."""
-        try:
-            info = await self._source.info()
-        except SourceError as error:
+        info = await asked(self._source.info(), 2 * TURN_DEADLINE)
+        if isinstance(info, SourceError):
             now = self._clock.now()
             self._info_due = now + INFO_AGAIN
-            self._unlearned.fails(error.why)
+            self._unlearned.fails(info.why)
             if self._info is not None and not self.why:  # else `blind` says so, of the rule or of the whole account
-                self._problems.fail(self._key, Problem(now, error.why, UNCHECKED, inf))
+                self._problems.fail(self._key, Problem(now, info.why, UNCHECKED, inf))
             return
         self._unlearned.works(self._clock.now())
         self._problems.clear(self._key)
