@@ -124,6 +124,20 @@ async def test_an_account_that_was_never_seen_is_not_watched() -> None:
     assert here.reasons() == ["main: never seen: the passphrase is wrong"]
 
 
+async def test_an_account_that_was_added_just_now_is_no_news_before_its_first_poll() -> None:
+    here, new = await ward(), await ward()
+    watches = here.vitals._watches = {"main": here.watch, "new": new.watch}
+    assert here.reasons() == ["main: never seen", "new: never seen"]
+    await here.live()
+    assert here.reasons() == []
+    assert not here.vitals.ready()
+    new.desk.market.error = SourceError("the passphrase is wrong", Remedy.SLOW)
+    await new.live()
+    assert here.reasons() == ["new: never seen: the passphrase is wrong"]
+    del watches["new"]
+    assert here.reasons() == []
+
+
 async def test_an_answer_that_is_frozen_is_not_fresh() -> None:
     here = await ward()
     here.desk.judge.use((BLIND.model_copy(update={"frozen_after": 20.0}),), [Receiver("phone")])

@@ -89,7 +89,8 @@ class Vitals:
         yield from self._loops.items()
 
     def _blind(self, now: float) -> Iterator[str]:
-        for name, watch in self._watches.items():
+        begun = {name: watch for name, watch in self._watches.items() if watch.polls}
+        for name, watch in (begun or self._watches).items():  # what was added just now is no news before its first poll
             why = f": {watch.why}" if watch.why else ""
             if (age := watch.unseen_for(now)) is None:
                 yield f"{name}: never seen{why}"
