@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path) -> Non
     latin.write_bytes("# Überschuldung".encode("latin-1"))
 
     for path, why in (
-        (tmp_path / "rules.toml", "not found; copy rules.example.toml and edit it, or give --config FILE"),
+        (tmp_path / "rules.toml", "not found; riskbot init writes one, or give --config FILE"),
         (tmp_path, "can't read it: Is a directory"),
         (latin, "can't read it: it is not UTF-8 text"),
         (Path("nul\0"), "can't read it: this is no path"),

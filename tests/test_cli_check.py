@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from riskbot.cli import common
+from riskbot.cli import common, main
 from riskbot.cli.check import command
 from tests.files import EXAMPLE, KEYS
 
@@ -286,3 +286,53 @@ def test_a_plugin_that_offers_what_is_there_already_is_a_warning_and_no_more(pat
     assert result.exit_code == 0
     assert "\nwarning  plugin mine" in result.stdout
     assert result.stdout.count("plugin mine") == 1
+
+
+def test_no_line_ends_with_blanks_where_it_is_piped() -> None:
+    for words in (["check", "-c", str(EXAMPLE)], ["fields", "liab"], ["metrics"]):
+        shown = CliRunner().invoke(main, words, env=ENV).stdout
+
+        assert len(shown.splitlines()) > 4
+        assert [line for line in shown.splitlines() if line != line.rstrip()] == []
+
+
+def in_a_shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """In that folder, without the variables that its file needs."""
+    env = {name: value for name, value in os.environ.items() if name not in {"KEY", "HOOK"}}
+    line = line.replace("riskbot ", f"{sys.executable} -m riskbot.cli ")
+    return subprocess.run(["sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder whose secrets lie where `riskbot init` and `riskbot systemd` put them."""
+    folder = tmp_path / "my desk"
+    (folder / "credentials").mkdir(parents=True)
+    (folder / "credentials" / "secret").write_text("planted\n")
+    (folder / "riskbot.env").write_text("KEY=planted\nHOOK=json://localhost/planted\n")
+    keys = 'api_key = "${KEY}"\napi_secret = "credential:secret"\npassphrase = "x"\n'
+    (folder / "rules.toml").write_text(f'[[accounts]]\nname = "a"\n{keys}[receivers.b]\nurl = "${{HOOK}}"\n')
+    return folder
+
+
+@pytest.mark.parametrize("word", ["check", "run"])
+def test_secrets_that_only_this_shell_lacks_are_told_where_they_are(desk: Path, word: str) -> None:
+    run = in_a_shell(desk, f"riskbot {word}")
+
+    assert run.returncode == 2
+    assert "3 mistakes; nothing was started." in run.stderr
+    assert "What is in riskbot.env, for this shell: set -a; . ./riskbot.env; set +a" in run.stderr
+    assert "for this shell: export CREDENTIALS_DIRECTORY=./credentials" in run.stderr
+
+
+def test_what_is_told_to_do_helps_and_is_not_told_for_other_mistakes(desk: Path) -> None:
+    told = f"set -a; . '{desk}/riskbot.env'; set +a; export CREDENTIALS_DIRECTORY='{desk}/credentials'"
+    (desk / "more.toml").write_text((desk / "rules.toml").read_text() + "[heartbeat]\nurl = '${PING}'\n")
+    line = f"{told}; riskbot check -c '{desk}/rules.toml' && riskbot check -c '{desk}/more.toml'"
+    run = in_a_shell(desk.parent, line)
+
+    assert "is right; state in" in run.stdout
+    assert run.stderr.endswith("the environment variable PING is not set\n1 mistake; nothing was started.\n")
+
+    (desk / "rules.toml").write_text("nonsense")
+    assert "for this shell" not in in_a_shell(desk, "riskbot check").stderr

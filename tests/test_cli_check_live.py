@@ -52,7 +52,7 @@ async def test_each_rule_says_what_it_would_say_now(tmp_path: Path) -> None:
     assert of(things, "rule", "main · forced repayment") == [
         ("alert", "would say now: WARNING forced repayment USDT: level 1 of 5")
     ]
-    assert of(things, "rule", "main · conversion") == [("ok", "quiet: 0 USDT")]
+    assert of(things, "rule", "main · conversion") == [("ok", "quiet: USDT level 0")]
     assert of(things, "rule", "main · debt grows") == [("ok", "quiet: it compares with the last 10 s, from now on")]
     assert of(things, "account", "main") == [("ok", "equity $60,000, margin ratio 2, debt in USDT")]
     assert of(things, "clock", "main") == [("ok", "this machine's clock is right to the second")]
@@ -74,6 +74,18 @@ async def test_a_rule_without_data_in_this_mode_would_not_work(tmp_path: Path) -
     assert of(things, "rule", "main · blind") == [("ok", "quiet")]
     assert things[0]["kind"] == "file"
     assert [thing["state"] for thing in things[1:4]] == ["wrong"] * 3
+
+
+async def test_how_to_keep_an_account_out_of_a_rule_of_others_is_told(tmp_path: Path) -> None:
+    async with crash(mode="1") as market, phone() as mine:
+        accounts = [{"name": name, **KEYS, "base_url": market.url} for name in ("main", "käthe", "bob")]
+        path = write_rules(tmp_path, market.url, {"phone": {"url": mine.url}}, accounts=accounts)
+        _, things, _ = await check(path)
+
+    ((_, said),) = of(things, "rule", "main · forced repayment")
+    assert said.endswith(' margin mode; to keep main out of it: accounts = ["käthe", "bob"]')
+    ((_, quiet),) = of(things, "rule", "main · blind")
+    assert quiet == "quiet"
 
 
 async def test_a_key_that_can_withdraw_is_wrong_and_one_that_can_trade_is_looked_at(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from riskbot import plugins, settings
+from riskbot.builtin.apprise import AppriseNotifier
 from riskbot.cli import init_account, main
-from riskbot.setup import env
+from riskbot.setup import env, reach
 from riskbot.setup.telegram import Bot, TelegramError
 from riskbot.simulator import SimAccount, Simulator, load_scenario
 from tests.notifier_contract import free_address
@@ -83,6 +84,7 @@ async def test_without_a_question_it_writes_files_that_work(tmp_path: Path, mark
     result = await scripted(tmp_path, market, mine)
 
     assert result.exit_code == 0, result.output
+    assert "restart it" not in result.output
     assert mine.titles == ["TEST · riskbot · phone"]
     assert "receiver phone  sent in 0." in result.output
     assert "; nobody was asked whether it arrived" in result.output
@@ -137,6 +139,7 @@ async def test_secrets_come_from_files_and_from_lines_of_stdin(tmp_path: Path, m
         ((), {"OKX_API_KEY": "k"}, "API secret: not given, and --yes asks nobody. Give --api-secret-file FILE"),
         (("--api-key-file", "nowhere"), {}, "nowhere: can't read the secret in it: No such file or directory"),
         (("--api-key-file", "-"), {}, "standard input: one line with the secret is due"),
+        (("--receiver", "=hook"), SECRETS, "--receiver: the name of a receiver has 1 to 40 signs, and no line break"),
         (("--account", "a/b"), SECRETS, "name: may hold no /, @ or line break"),
         ((), SECRETS, "Receivers: none given, and --yes asks nobody. Give --receiver NAME or --telegram-chat ID."),
         (("--receiver", "phone"), SECRETS, "--receiver phone: set RISKBOT_PHONE, or give --receiver phone=FILE."),
@@ -160,6 +163,10 @@ async def test_rules_are_chosen_by_name(tmp_path: Path, market: Simulator, mine:
     wrong = await scripted(tmp_path / "..", market, mine, "--rule", "margn ratio")
     assert (wrong.exit_code, wrong.stderr) == (2, '--rule: no rule "margn ratio"; did you mean "margin ratio"?\n')
 
+    again = await scripted(tmp_path, market, mine, "--rule", "margin ratio", "--rule", "time left")
+    assert again.exit_code == 0, again.stderr
+    assert [rule.name for rule in config(tmp_path).rules][:3] == ["margin ratio", "debt grows", "time left"]
+
 
 async def test_rules_that_could_never_speak_in_this_mode_are_left_out(
     tmp_path: Path, market: Simulator, mine: Phone
@@ -168,6 +175,9 @@ async def test_rules_that_could_never_speak_in_this_mode_are_left_out(
     result = await scripted(tmp_path, market, mine)
 
     assert "left out: would have no data in Futures mode: what it reads is carried in Multi" in result.output
+    wished = await scripted(tmp_path / "..", market, mine, "--rule", "time left")
+    assert wished.exit_code == 2
+    assert wished.stderr.startswith("--rule: time left would have no data in Futures mode: ")
     names = [rule.name for rule in config(tmp_path).rules]
     assert names == [
         "margin ratio",
@@ -233,6 +243,13 @@ async def test_a_key_that_may_too_much_is_refused_with_the_reason(
     else:
         assert "warning" in result.stdout
         assert "it can trade: who gets hold of it can trade" in result.stdout
+
+
+async def test_whether_this_machine_is_online_is_asked_once(tmp_path: Path, market: Simulator, mine: Phone) -> None:
+    result = await scripted(tmp_path, market, mine, "--base-url", "https://nowhere.invalid")
+
+    said = "the exchange's name can't be resolved; is this machine online? Where a proxy or a firewall is in between"
+    assert (result.exit_code, said in result.stdout) == (1, True), result.stdout
 
 
 async def test_an_account_that_can_not_be_read_is_refused_too(tmp_path: Path, market: Simulator, mine: Phone) -> None:
@@ -324,12 +341,24 @@ async def interview(
 
 
 async def test_a_receiver_that_does_not_arrive_is_not_used(tmp_path: Path, market: Simulator, mine: Phone) -> None:
-    other = ("other", mine.url, "n", "n")
-    result = await interview(tmp_path, market, *other, "other", mine.url, "y", "y", *other, "n", "all", "", "y")
+    other = ("other", mine.url, "", "n", "n")
+    result = await interview(tmp_path, market, *other, "other", mine.url, "", "y", "y", *other, "n", "all", "", "y")
 
     assert result.exit_code == 0, result.output
     assert list(config(tmp_path).receivers) == ["other"]
     assert mine.messages == 3
+
+
+async def test_a_receiver_of_another_sort_is_called_as_one_likes(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    answers = ("other", mine.url, "n" * 41, "night desk", "y", "n", "none", "", "y")
+    result = await interview(tmp_path, market, *answers)
+
+    assert result.exit_code == 0, result.output
+    assert "the name of a receiver has 1 to 40 signs, and no line break" in result.output
+    assert mine.titles == ["TEST · riskbot · night desk"]
+    assert list(config(tmp_path).receivers) == ["night desk"]
 
 
 async def test_one_that_fails_can_be_used_all_the_same_and_two_get_names_of_their_own(
@@ -337,8 +366,8 @@ async def test_one_that_fails_can_be_used_all_the_same_and_two_get_names_of_thei
 ) -> None:
     async with phone(answer=lambda: 500) as broken:
         url = broken.url
-        first = ("other", "planted-token", "other", "tgrm://planted", "other", url, "y")
-        result = await interview(tmp_path, market, *first, "y", "other", url, "y", "n", "none", "", "y")
+        first = ("other", "planted-token", "", "other", "tgrm://planted", "", "other", url, "", "y")
+        result = await interview(tmp_path, market, *first, "y", "other", url, "", "y", "n", "none", "", "y")
 
     assert result.exit_code == 0, result.output
     assert "not an Apprise URL: it begins with a service" in result.output
@@ -364,26 +393,29 @@ async def test_slack_and_mail_are_made_of_what_people_know(
     mail = (
         "e-mail",
         "nobody",
-        "planted",
-        "",
-        "",
         "me@example.com",
         "planted/pass word",
+        "mx example",
         "mx.example.com",
         "you@example.com",
     )
-    answers = (*slack, "y", *mail, "n", "none", "", "y")
+    second = ("e-mail", "me@example.com", "planted", "mx.example.com:465", "")
+    answers = (*slack, "y", *mail, "y", *second, "n", "none", "", "y")
     result = await interview(tmp_path, market, *answers, words=("--no-test",))
 
     assert result.exit_code == 0, result.output
     assert "not an incoming webhook: it looks like https://hooks.slack.com/services/" in result.output
     assert "not an e-mail address: write name@example.com" in result.output
+    assert "not a mail server: write smtp.example.com, or smtp.example.com:465" in result.output
     urls = {name: receiver.url.get_secret_value() for name, receiver in config(tmp_path).receivers.items()}
     assert urls == {
         "slack": "slack://TPLANTED/B0/planted0secret/",
         "mail": "mailtos://me:planted%2Fpass%20word@example.com"
         "?smtp=mx.example.com&user=me%40example.com&to=you%40example.com",
+        "mail2": "mailtos://me:planted@example.com:465?smtp=mx.example.com&user=me%40example.com&mode=ssl",
     }
+    server = reach.address(AppriseNotifier(urls["mail2"]))
+    assert server == reach.Address("mx.example.com", 465, tls=True)
 
 
 # ---------------------------------------------------------------- Telegram
@@ -418,6 +450,32 @@ async def test_a_group_is_paired_and_a_wrong_token_is_asked_again(
     assert "TEST · riskbot · phone" in sent[1]
     url = config(tmp_path).receivers["phone"].url.get_secret_value()
     assert url.startswith(f"tgram://{TOKEN}/-100/?api=http")
+
+
+async def test_who_presses_start_late_has_pressed_it(
+    tmp_path: Path, market: Simulator, service: Telegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("riskbot.setup.telegram.PAUSE", 0.01)
+    links: list[str] = []
+
+    def link(bot: str, code: str) -> str:
+        if links:  # while they are asked whether to wait once more
+            service.write(f"/start {links[0]}")
+            service.write(f"/start {links[0]}")
+        links.append(code)
+        return f"{bot} {code}"
+
+    monkeypatch.setattr("riskbot.setup.telegram.link", link)
+    words = ("--telegram-api", service.url, "--telegram-wait", "0.2")
+    result = await interview(
+        tmp_path, market, "telegram", "y", "y", "n", "none", "", "y", words=words, TELEGRAM_BOT_TOKEN=TOKEN
+    )
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Nobody pressed Start in time.") == 1
+    assert f"To write /start {links[0]} to @my_riskbot does the same." in result.output
+    assert links == [links[0]] * 2
+    assert [chat for chat, _ in service.sent] == ["4242"]
 
 
 async def test_nobody_presses_start_and_the_chat_is_given_by_hand(
@@ -566,8 +624,8 @@ async def test_a_heartbeat_that_does_not_work_is_told_and_none_is_needed(
     refused = await scripted(tmp_path, market, mine, RISKBOT_HEARTBEAT=gone)
     assert (refused.exit_code, "the connection failed" in refused.stdout) == (1, True)
 
-    answers = ("other", mine.url, "y", "n", "none")
-    result = await interview(tmp_path, market, *answers, "planted", "n", gone, "y", "y")
+    answers = ("other", mine.url, "", "y", "n", "none")
+    result = await interview(tmp_path, market, *answers, "planted", gone, "y", "y")
     assert result.exit_code == 0, result.output
     assert "not a URL: write https://… as the service shows it" in result.output
     found = config(tmp_path).heartbeat
@@ -585,6 +643,7 @@ async def test_run_again_it_keeps_what_is_there(tmp_path: Path, market: Simulato
     again = await init(tmp_path, "--yes")
     assert again.exit_code == 0, again.output
     assert "Both files are right as they are." in again.output
+    assert "ok  receiver phone  as before, not tried" in again.output
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
@@ -644,6 +703,11 @@ async def test_a_traders_file_is_changed_where_it_must_be_and_nowhere_else(
     assert (tmp_path / "riskbot.env.bak").read_text() == "# mine\nexport MY_PHRASE='wrong'\nOTHER=1\n"
     assert stat.S_IMODE((tmp_path / "riskbot.env.bak").stat().st_mode) == 0o600
     assert '+api_key = "${OKX_API_KEY_DESK}"' in result.output
+    restart = "A riskbot that is running does not have the new secrets: restart it."
+    assert restart in result.output
+    again = await init(tmp_path, "--yes", MY_PHRASE=KEYS[2])
+    assert "Both files are right as they are." in again.output
+    assert restart not in again.output
 
 
 async def test_a_second_account_and_another_receiver_are_added(tmp_path: Path, market: Simulator, mine: Phone) -> None:
@@ -702,6 +766,42 @@ async def test_a_new_url_of_a_variable_that_two_receivers_share_leaves_the_other
     assert found.receivers["two"].url.get_secret_value() == f"{mine.url}/new"
 
 
+async def test_the_same_key_under_another_name_is_told(tmp_path: Path, market: Simulator, mine: Phone) -> None:
+    await scripted(tmp_path, market, mine)
+    first = await init(tmp_path, "--yes")
+    twin = {f"{name}_ALT": value for name, value in SECRETS.items()}
+    second = await init(tmp_path, "--yes", "--base-url", market.url, "--account", "alt", **twin)
+
+    assert "has the same key" not in first.output
+    assert "warning  key alt      main has the same key: both are one account, told of twice" in second.output
+
+
+async def test_rules_that_could_never_speak_of_a_new_account_are_kept_to_those_of_before(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    await scripted(tmp_path, market, mine)
+    market.add(SimAccount(*["planted-2"] * 3, uid="78", mode="2", scenario=load_scenario("crash")))
+    alt = {f"{name}_ALT": "planted-2" for name in VARIABLES}
+    words = ("--base-url", market.url, "--account", "alt", "--no-test")
+    asked = await init(tmp_path, *words, typed="\n" * 3 + "n\n" + "n\n\nn\n", **alt)
+    assert "Keep alt out of forced repayment, debt grows, equity melts, time left? [Y/n]: n" in asked.output
+    assert "+accounts" not in asked.output
+
+    result = await init(tmp_path, "--yes", *words, **alt)
+    assert result.exit_code == 0, result.output
+    assert '\n+accounts = ["main"]\n' in result.output
+    found = {rule.name: rule.accounts for rule in config(tmp_path).rules}
+    assert found["debt grows"] == found["time left"] == ("main",)
+    assert found["margin ratio"] is found["collateral conversion"] is None
+    again = await init(tmp_path, "--yes", *words, **alt)
+    assert "Both files are right as they are." in again.output
+    alone = await init(
+        tmp_path, "--yes", "--base-url", market.url, "--no-test", **dict.fromkeys(VARIABLES, "planted-2")
+    )
+    assert "Both files" not in alone.output
+    assert "+accounts" not in alone.output, "nobody else is left whom it could watch"
+
+
 async def test_a_key_is_replaced_and_the_old_file_is_kept(tmp_path: Path, market: Simulator, mine: Phone) -> None:
     await scripted(tmp_path, market, mine)
     market.add(SimAccount("planted-new", "planted-new", "planted-new", uid="77", scenario=load_scenario("crash")))
@@ -738,7 +838,7 @@ async def test_with_all_rules_taken_none_is_asked_for(tmp_path: Path, market: Si
 async def test_a_no_at_the_end_changes_nothing_and_loses_nothing(
     tmp_path: Path, market: Simulator, mine: Phone
 ) -> None:
-    answers = ("other", mine.url, "y", "n", "all", "", "n")
+    answers = ("other", mine.url, "", "y", "n", "all", "", "n")
     result = await interview(tmp_path, market, *answers)
     assert result.exit_code == 1
     assert "Stopped; " in result.stderr
@@ -831,7 +931,7 @@ async def test_a_secret_that_only_the_service_has_keeps_nobody_from_adding_an_ac
 
 async def test_what_must_be_done_by_hand_loses_no_answer(tmp_path: Path, market: Simulator, mine: Phone) -> None:
     put(tmp_path / "rules.toml", 'accounts = [{ name = "main" }]\n')
-    result = await interview(tmp_path, market, "other", mine.url, "y", "n", "all", "")
+    result = await interview(tmp_path, market, "other", mine.url, "", "y", "n", "all", "")
 
     assert result.exit_code == 1
     assert "line 1: add api_key = " in result.stderr

@@ -115,7 +115,7 @@ def test_a_file_that_can_not_be_read_names_itself_and_the_others_are_judged_all_
 
     assert mistakes() == [
         'rules.d/a.toml:1: not valid TOML: the text is not closed: a " is missing at its end',
-        "rules.d/c.toml: not found; copy rules.example.toml and edit it, or give --config FILE",
+        "rules.d/c.toml: not found; riskbot init writes one, or give --config FILE",
         "rules.d/d.toml: can't read it: it is not UTF-8 text",
         "rules.d/b.toml:2: name: is empty",
     ]

@@ -41,6 +41,7 @@ CAN_NOT_KNOW = {
     "message-braces": "names in a template",
     "message-form": "names in a template",
     "message-name": "names in a template",
+    "receiver-name": "what a name may hold",
     "receiver-none": "it may stand in another file",
     "rule-min-usd": "units of fields",
     "rule-strangers": "who else is in the file",

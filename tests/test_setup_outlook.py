@@ -43,6 +43,12 @@ def test_of_falling_numbers_the_lowest_is_the_worst() -> None:
     assert (found.prospect, found.says) == (Prospect.QUIET, "quiet: 7 ETH")
 
 
+def test_a_level_is_not_taken_for_an_amount_of_the_coin() -> None:
+    level = rule("level", field="details.twap", at_least={"warning": 1})
+
+    assert look(level, details=[coin("BTC", twap="0")]).says == "quiet: BTC level 0"
+
+
 def test_money_is_told_as_money() -> None:
     assert look(rule("threshold", field="adjEq", below={"warning": 1}), adjEq="1234.5").says == "quiet: $1,234.5"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from itertools import chain
@@ -65,7 +66,7 @@ async def _account(
         things += _key(account.name, seen.info, config.rules, uid)
     if seen.error:
         things.append(thing("account", account.name, WRONG, f"can't be seen: {seen.error.why}"))
-    return [*things, *_standing(account.name, seen, config.rules)]
+    return [*things, *_standing(account.name, seen, config.rules, [one.name for one in config.accounts])]
 
 
 def _clock(account: AccountSettings, exchange: Exchange) -> Iterator[dict[str, Any]]:
@@ -88,20 +89,23 @@ def _key(name: str, info: AccountInfo, rules: tuple[Rule, ...], uid: str) -> Ite
         yield thing("key", name, state, fault.says)
 
 
-def _standing(name: str, seen: Seen, rules: tuple[Rule, ...]) -> Iterator[dict[str, Any]]:
+def _standing(name: str, seen: Seen, rules: tuple[Rule, ...], accounts: list[str]) -> Iterator[dict[str, Any]]:
     """How the account is, and what each rule would say of it."""
     if seen.info is None or seen.snapshot is None:
         return
     yield thing("account", name, OK, looks.standing(seen.snapshot))
     for rule in rules:
         if rule.watches(name) and not isinstance(rule, KeySafety):
-            yield _rule(name, rule, seen.snapshot, seen.info)
+            yield _rule(name, rule, seen.snapshot, seen.info, outlook.others(rule, name, accounts))
 
 
-def _rule(account: str, rule: Rule, snapshot: Snapshot, info: AccountInfo) -> dict[str, Any]:
+def _rule(account: str, rule: Rule, snapshot: Snapshot, info: AccountInfo, others: list[str]) -> dict[str, Any]:
+    """others: those that it watches, too."""
     said = outlook.look(rule, account, snapshot, info, stored.now())
+    hint = f"; to keep {account} out of it: accounts = {json.dumps(others, ensure_ascii=False)}"
+    says = said.says + (hint if said.prospect is Prospect.NEVER and others else "")
     facts = {"account": account, "rule": rule.name, "now": said.prospect.name.lower(), "severity": said.severity.label}
-    return thing("rule", f"{account} · {rule.name}", _STATES.get(said.prospect, OK), said.says, **facts)
+    return thing("rule", f"{account} · {rule.name}", _STATES.get(said.prospect, OK), says, **facts)
 
 
 # Receivers.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from riskbot.plugins import Plugins
     from riskbot.redact import Redactor
     from riskbot.rules import Rule
-    from riskbot.settings import Config
+    from riskbot.settings import Config, ConfigError
 
 config_option = click.option(
     "--config", "-c", "path", type=click.Path(path_type=Path), default=Path("rules.toml"), show_default=True,
@@ -60,15 +62,43 @@ def veil() -> Redactor:
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
-    """A rules file that is wrong ends the command, with all its mistakes and exit code 2."""
+def mistakes_told(path: Path | None = None) -> Iterator[None]:
+    """A rules file that is wrong ends the command, with all its mistakes and exit code 2.
+
+    path: the file whose secrets are needed.
+    """
     from riskbot.settings import ConfigError  # noqa: PLC0415 - pydantic is not needed for --help
 
     try:
         yield
     except ConfigError as error:
-        count = len(error.problems)
-        fail(f"{error}\n{count} mistake{'s' if count > 1 else ''}; nothing was started.", 2)
+        fail("\n".join(mistakes(error, path)), 2)
+
+
+def mistakes(error: ConfigError, path: Path | None = None) -> list[str]:
+    """All of them, how many they are, and how to have the secrets that only this shell lacks."""
+    count = len(error.problems)
+    words = f"{count} mistake{'s' if count > 1 else ''}; nothing was started."
+    return [*map(str, error.problems), words, *(_secrets_elsewhere(path) if path else ())]
+
+
+def _secrets_elsewhere(path: Path) -> Iterator[str]:
+    """What to say to a shell, for secrets that lie where `riskbot init` and `riskbot systemd` put them."""
+    from riskbot.settings import ConfigError, needs  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.setup import env  # noqa: PLC0415 - see cli/__init__.py
+
+    with suppress(ConfigError, OSError, ValueError):
+        wanted = needs(path)
+        folder, file = path.parent / "credentials", path.parent / "riskbot.env"
+        if wanted.credentials and not os.environ.get("CREDENTIALS_DIRECTORY") and folder.is_dir():
+            yield f"What only the service is given, for this shell: export CREDENTIALS_DIRECTORY={in_shell(folder)}"
+        if env.parse(file.read_text(encoding="utf-8")).keys() & {*wanted.variables} - os.environ.keys():
+            yield f"What is in {file}, for this shell: set -a; . {in_shell(file)}; set +a"
+
+
+def in_shell(path: Path) -> str:
+    """As a shell needs it: `.` looks for a bare name elsewhere."""
+    return shlex.quote(str(path) if path.is_absolute() else f"./{path}")
 
 
 def load(path: Path, env: Mapping[str, str] | None = None, check_url: Callable[[str], None] | None = None) -> Config:
@@ -87,7 +117,7 @@ def load_all(
 
     keyless: nobody is asked or told, so that secrets may be absent.
     """
-    with mistakes_told():
+    with mistakes_told(path):
         found = load_plugins(path, env)
         for trouble in found.troubles:
             click.echo(f"warning: {trouble}", err=True)
@@ -203,9 +233,25 @@ def console(**options: Any) -> Any:
     from rich.console import Console  # noqa: PLC0415 - only where something is drawn
 
     found = Console(highlight=False, **options)
-    if not found.is_terminal and not os.environ.get("COLUMNS"):
-        found.width = PIPED_WIDTH
+    if not found.is_terminal:
+        found.width = found.width if os.environ.get("COLUMNS") else PIPED_WIDTH
+        found.file = cast("IO[str]", _Trimmed(found.file))
     return found
+
+
+class _Trimmed:
+    """A stream whose lines end with their last word: cells are filled up with blanks, which nobody sees or wants."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Of whole lines, as rich writes them."""
+        trimmed: int = self._stream.write(re.sub(r" +(?=\n)", "", text))
+        return trimmed
 
 
 def table(*columns: str) -> Any:

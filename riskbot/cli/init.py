@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli.common import conceal, config_option, fail, load_plugins, mistakes_told, secrets, understand, veil
+from riskbot.cli.common import (
+    conceal,
+    config_option,
+    fail,
+    in_shell,
+    load_plugins,
+    mistakes_told,
+    secrets,
+    understand,
+    veil,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +133,7 @@ def _talk(talk: Interview) -> None:
     mine = account(talk)
     told = receivers(talk)
     watched = rules(talk, mine)
-    _write(talk, Sketch(mine.keys, mine.about, told, watched, heartbeat(talk)))
+    _write(talk, Sketch(mine.keys, mine.about, told, watched.blocks, heartbeat(talk), watched.kept_to))
 
 
 # ---------------------------------------------------------------- writing
@@ -150,7 +160,7 @@ def _write(talk: Interview, sketch: Sketch) -> None:
         _put(before.path, text, before.text, before.path.stat().st_mode & 0o777 if before.text else 0o644)
     else:
         raise click.Abort
-    _next(before)
+    _next(before, old_secrets=bool(before.text) and env_text != before.env_text)
 
 
 def _check(talk: Interview, text: str) -> None:
@@ -242,16 +252,15 @@ def _save(talk: Interview) -> str:
     return f" What was checked so far is in {before.env_path}: riskbot init goes on from there."
 
 
-def _next(before: Known) -> None:
+def _next(before: Known, *, old_secrets: bool) -> None:
+    """old_secrets: has a riskbot that may be running others than those that were written?"""
     from riskbot.cli.questions import heading  # noqa: PLC0415 - see cli/__init__.py
 
-    option = "" if before.path == Path("rules.toml") else f" -c {before.path}"
+    option = "" if before.path == Path("rules.toml") else f" -c {in_shell(before.path)}"
     heading("What is next")
-    click.echo(f"  set -a; . {_relative(before.env_path)}; set +a      the secrets, for this shell")
+    click.echo(f"  set -a; . {in_shell(before.env_path)}; set +a      the secrets, for this shell")
     click.echo(f"  riskbot run{option}")
     click.echo(f"  riskbot systemd{option}      the same as a service that starts by itself")
-
-
-def _relative(path: Path) -> str:
-    """As a shell needs it: `.` looks for a bare name elsewhere."""
-    return str(path) if path.is_absolute() else f"./{path}"
+    click.echo(f"  riskbot init{option} --account NAME      another account")
+    if old_secrets:
+        click.echo("A riskbot that is running does not have the new secrets: restart it.")

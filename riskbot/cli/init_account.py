@@ -68,8 +68,14 @@ def account(talk: Interview) -> Account:
             if not asked:
                 talk.ask.enter("Press Enter to try again once that is done, or Ctrl-C to stop.")
             continue
-        _tell(name, found, faults, snapshot)
+        _tell(name, found, faults, snapshot, _twin(talk, name, parts[gate.KEY]))
         return Account(name, found, snapshot, _keys(talk, name, entry, found, parts))
+
+
+def _twin(talk: Interview, name: str, key: str) -> str:
+    """Another account of the file with the same key, or ""."""
+    keys = {other: talk.before.value(talk.before.account(other).get(gate.KEY)) for other in talk.before.accounts()}
+    return next((other for other, value in keys.items() if other != name and value == key), "")
 
 
 def print_how(entry: Mapping[str, Any]) -> None:
@@ -133,10 +139,12 @@ def _sites(talk: Interview, entry: Mapping[str, Any]) -> dict[str, str]:
     return {name: HOSTS[name] for name in sorted(HOSTS, key=lambda name: name != region)}
 
 
-def _tell(name: str, found: Found, faults: list[Fault], snapshot: Snapshot) -> None:
+def _tell(name: str, found: Found, faults: list[Fault], snapshot: Snapshot, twin: str) -> None:
     where = f"found at {found.region or found.base_url}{' (demo trading)' if found.demo else ''}"
     lines = [thing("key", name, OK, f"{where}: {live.identity(found.info)}")]
     lines += [thing("key", name, WARNING, fault.says) for fault in faults]
+    if twin:
+        lines.append(thing("key", name, WARNING, f"{twin} has the same key: both are one account, told of twice"))
     if found.offset is not None:
         off = abs(found.offset) >= live.CLOCK_OFF
         hint = "; riskbot allows for it, but set it right (NTP)" if off else ""

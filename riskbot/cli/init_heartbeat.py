@@ -31,19 +31,21 @@ def heartbeat(talk: Interview) -> str:
         url = given or talk.ask.optional_secret("Ping URL", before)
         if not url:
             return ""
-        why = _wrong(talk, url)
+        unfit = _unfit(url)
+        why = unfit or (talk.run(send(URL(url), ())) if talk.options.test else "")
         show([thing("heartbeat", "", WRONG if why else OK, why or "the service takes the ping")])
-        if not why or (not talk.ask.silent and talk.ask.confirm("Use it all the same?", default=False)):
+        ask = not (unfit or talk.ask.silent)
+        if not why or (ask and talk.ask.confirm("Use it all the same?", default=False)):
             return talk.refer(("heartbeat", "url"), talk.before.written_heartbeat(), url, HEARTBEAT)
         if talk.ask.silent:
             fail("Nothing was written.", 1)
         given = before = ""
 
 
-def _wrong(talk: Interview, url: str) -> str:
-    """Why it is of no use, or ""."""
+def _unfit(url: str) -> str:
+    """Why the rules file could not have it, or ""."""
     try:
         HeartbeatSettings.model_validate({"url": url})
     except ValidationError as error:
-        return explain(error.errors(include_url=False)[0], HeartbeatSettings)
-    return talk.run(send(URL(url), ())) if talk.options.test else ""
+        return explain(error.errors(include_url=False)[0], HeartbeatSettings).partition("url: ")[2]
+    return ""

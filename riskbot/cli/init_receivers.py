@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -14,6 +14,7 @@ from riskbot.cli.common import fail
 from riskbot.cli.interview import Interview
 from riskbot.cli.questions import heading, read
 from riskbot.cli.things import OK, WRONG, show, thing
+from riskbot.settings.model import misnamed
 from riskbot.setup import telegram, trial, urls
 from riskbot.setup.known import variable
 from riskbot.setup.telegram import Bot, TelegramError
@@ -45,6 +46,8 @@ def receivers(talk: Interview) -> dict[str, tuple[str, str]]:
     found = {name: url for name, url in talk.before.receivers().items() if url}
     if not given and talk.ask.silent and not talk.before.receivers():
         fail("Receivers: none given, and --yes asks nobody. Give --receiver NAME or --telegram-chat ID.", 2)
+    if talk.ask.silent:
+        show(thing("receiver", name, OK, "as before, not tried") for name in found if name not in given)
     found = {**found, **given} if given or talk.ask.silent else _asked(talk, found)
     kept = {name: (_keep(talk, name, url), urls.service(url)) for name, url in found.items()}
     return {name: told for name, told in kept.items() if name in given or talk.before.lacks(name)}
@@ -62,12 +65,22 @@ def _asked(talk: Interview, found: dict[str, str]) -> dict[str, str]:
             _tried(talk, name, url)
     while not anyone or talk.ask.confirm(_more(found), default=False):
         sort = talk.ask.choice("Telegram, Slack, e-mail or another", tuple(NAMES), TELEGRAM)
-        url, name = _ASKERS[sort](talk), _free(NAMES[sort], found)
+        url, name = _ASKERS[sort](talk), _name(talk, sort, found)
         if _tried(talk, name, url):
             found[name] = url
             _keep(talk, name, url)
             anyone = True
     return found
+
+
+def _name(talk: Interview, sort: str, found: Iterable[str]) -> str:
+    """What it is called in messages. Of most sorts there is one, whose name says what it is."""
+    usual = _free(NAMES[sort], found)
+    if sort != OTHER:
+        return usual
+    while why := misnamed(name := talk.ask.text("What riskbot is to call it", usual)):
+        show([thing("receiver", name, WRONG, why)])
+    return _free(name, found)
 
 
 def _more(found: dict[str, str]) -> str:
@@ -86,6 +99,8 @@ def _given(talk: Interview) -> Iterable[tuple[str, str]]:
     """`--receiver NAME=FILE`, `--receiver NAME` with RISKBOT_NAME in the environment, Telegram by token and chat."""
     for word in talk.options.receivers:
         name, _, file = word.partition("=")
+        if why := misnamed(name):
+            fail(f"--receiver: {why}", 2)
         url = read(file) if file else talk.before.env.get(variable(name), "")
         if not url:
             fail(f"--receiver {name}: set {variable(name)}, or give --receiver {name}=FILE.", 2)
@@ -126,20 +141,23 @@ def _api(talk: Interview) -> str:
         fail(f"--telegram-api: {str(error).partition('api: ')[2]}", 2)
 
 
-def _paired(talk: Interview, bot: Bot, name: str) -> str:
-    """The chat in which Start is pressed; asked for by hand if nobody does. Raises TelegramError."""
+def _paired(talk: Interview, bot: Bot, name: str, code: str = "") -> str:
+    """The chat in which Start is pressed; asked for by hand if nobody does. Raises TelegramError.
+
+    code: of the link that was shown before; who presses late has pressed.
+    """
     if talk.ask.silent:
         fail("Telegram's chat: not given, and --yes waits for nobody. Give --telegram-chat ID.", 2)
-    code = telegram.new_code()
+    code = code or telegram.new_code()
     click.echo(f"\nOpen this on your phone, and press Start:\n\n  {telegram.link(name, code)}\n")
     chat = talk.run(bot.pair(code, talk.options.telegram_wait, _countdown))
     _countdown(0)
     if chat is not None:
         show([thing("chat", chat.name, OK, f"paired ({chat.kind}); no other chat is ever written to")])
         return str(chat.id)
-    click.echo("Nobody pressed Start in time.")
+    click.echo(f"Nobody pressed Start in time. To write /start {code} to @{name} does the same.")
     if talk.ask.confirm("Wait once more?", default=True):
-        return _paired(talk, bot, name)
+        return _paired(talk, bot, name, code)
     return talk.ask.text("The chat's ID")
 
 
@@ -161,15 +179,23 @@ def _slack(talk: Interview) -> str:
 
 def _mail(talk: Interview) -> str:
     click.echo(HOW_MAIL)
+    address = _right(talk, "E-mail address", None, urls.mailbox)
+    password = talk.ask.secret("Password", "--receiver mail")
+    smtp = _right(talk, "SMTP server (Enter: its provider is well known)", "", urls.smtp_server)
+    to = talk.ask.text("Send to (Enter: to itself)", "")
+    return urls.mail(address, password, smtp, to)
+
+
+def _right(talk: Interview, words: str, default: str | None, check: Callable[[str], object]) -> str:
+    """One line, asked for until it passes: check raises ValueError."""
     while True:
-        address = talk.ask.text("E-mail address")
-        password = talk.ask.secret("Password", "--receiver mail")
-        smtp = talk.ask.text("SMTP server (Enter: its provider is well known)", "")
-        to = talk.ask.text("Send to (Enter: to itself)", "")
+        typed = talk.ask.text(words, default)
         try:
-            return urls.mail(address, password, smtp, to)
+            check(typed)
         except ValueError as error:
             show([thing("receiver", "mail", WRONG, str(error))])
+        else:
+            return typed
 
 
 def _other(talk: Interview) -> str:

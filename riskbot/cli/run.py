@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from riskbot.cli import logs
-from riskbot.cli.common import config_option, load_plugins, secrets, understand
+from riskbot.cli.common import config_option, load_plugins, mistakes, secrets, understand
 
 if TYPE_CHECKING:
     from riskbot.plugins import Plugins
@@ -67,10 +66,7 @@ def command(path: Path, log_format: str, log_level: str) -> None:
     try:
         _run(path, redactor, systemd)
     except ConfigError as error:
-        count = len(error.problems)
-        _refuse(
-            systemd, 2, *map(str, error.problems), f"{count} mistake{'s' if count > 1 else ''}; nothing was started."
-        )
+        _refuse(systemd, 2, *mistakes(error, path))
     except StoreError as error:
         _refuse(systemd, 1, str(error))
 
@@ -140,15 +136,13 @@ async def watch(
     """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file, a plugin's too: go on by the new one."""
     from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.service import Service, footprint  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.crier import Crier  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.herald import Herald  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.reloader import Reloader  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.web import Web  # noqa: PLC0415 - see cli/__init__.py
 
-    # The usual 700 have the collector walk through the state of all accounts all the time; polls wait for it. The
-    # other two stay as they are: what a reload leaves is only found by the rarest walk, which must come in the end.
-    gc.set_threshold(10_000, 10, 10)
+    footprint.keep_small()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, _end, stop, systemd)

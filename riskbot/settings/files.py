@@ -225,7 +225,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        hint = "not found; copy rules.example.toml and edit it, or give --config FILE"
+        hint = "not found; riskbot init writes one, or give --config FILE"
         raise ConfigError([Problem(str(path), hint)]) from None
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(str(path), f"can't read it: {reason(error)}")]) from None

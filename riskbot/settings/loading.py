@@ -14,7 +14,7 @@ from riskbot.rules import Rule
 from riskbot.settings.doubts import open_secrets, unheard
 from riskbot.settings.files import Source, Sources
 from riskbot.settings.mistakes import explain, located, no_such
-from riskbot.settings.model import OKX, Config, ConfigError, File, Loc, StoreSettings, named, tables
+from riskbot.settings.model import OKX, Config, ConfigError, File, Loc, StoreSettings, misnamed, named, tables
 from riskbot.settings.secrets import Secrets, home
 
 
@@ -47,6 +47,7 @@ def load(
         *_doubles(filled, sources),
         *_strangers(filled),
         *_bad_fallbacks(filled),
+        *_misnamed(filled),
         *_bad_urls(filled, check_url),
     ]
     sources.note(problems)
@@ -194,6 +195,10 @@ def _bad_fallbacks(document: dict[str, Any]) -> Iterator[Loc]:
                 yield Loc(("receivers", name, "fallback", i), "fallback: that is this receiver itself; name another")
             elif word not in receivers:
                 yield Loc(("receivers", name, "fallback", i), no_such("receiver", word, [str(r) for r in receivers]))
+
+
+def _misnamed(document: dict[str, Any]) -> Iterator[Loc]:
+    yield from (Loc(("receivers", name), why) for name in named(document, "receivers") if (why := misnamed(name)))
 
 
 def _bad_urls(document: dict[str, Any], check_url: Callable[[str], None] | None) -> Iterator[Loc]:

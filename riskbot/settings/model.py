@@ -44,6 +44,10 @@ _BASE_URL = re.compile(
 )
 
 
+LONGEST_NAME = 40
+"""Characters."""
+
+
 class Problem(Struct, frozen=True):
     """One mistake (or warning): where, and what to write instead."""
 
@@ -65,7 +69,7 @@ class ConfigError(Exception):
 class AccountSettings(Section):
     """One `[[accounts]]` entry: an API key of OKX, read-only for preference; or the source of a plugin."""
 
-    name: str = Field(min_length=1, max_length=40, description="Names it in messages.")
+    name: str = Field(min_length=1, max_length=LONGEST_NAME, description="Names it in messages.")
     source: str = Field(OKX, description="Where its snapshots come from; others than okx are from plugins.")
     options: dict[str, Any] = Field({}, repr=False, description="What the source of a plugin wants to know.")
     api_key: SecretStr = Field(NONE, min_length=1, description='Best as "${OKX_API_KEY}"; a read-only key is enough.')
@@ -289,6 +293,13 @@ class Loc(Struct, frozen=True):
 
     loc: tuple[str | int, ...]
     text: str
+
+
+def misnamed(receiver: str) -> str:
+    """Why no receiver can be called so, or ""."""
+    if receiver and len(receiver) <= LONGEST_NAME and receiver.isprintable():
+        return ""
+    return f"the name of a receiver has 1 to {LONGEST_NAME} signs, and no line break"
 
 
 def tables(document: dict[str, Any], section: str) -> Iterator[tuple[int, dict[str, Any]]]:

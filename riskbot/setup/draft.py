@@ -31,7 +31,7 @@ class Sketch(Struct, frozen=True):
 
     account: the keys of `[[accounts]]`; None: the key is not there. about: for people, who that account is.
     receivers: the URL of each by its name, and what it is for people. rules: the texts of their blocks.
-    heartbeat: the URL, or "".
+    heartbeat: the URL, or "". kept_to: the accounts of rules that are there.
     """
 
     account: Mapping[str, Any]
@@ -39,6 +39,7 @@ class Sketch(Struct, frozen=True):
     receivers: Mapping[str, tuple[str, str]]
     rules: tuple[str, ...]
     heartbeat: str = ""
+    kept_to: Mapping[str, list[str]] = {}
 
 
 class Block(Struct, frozen=True):
@@ -73,6 +74,7 @@ def changed(text: str, sketch: Sketch) -> str:
             text = edit.put(text, loc, key, value) if value is not None else edit.take(text, loc, key)
     else:
         new.append(_account(sketch))
+    text = _kept_to(text, [entry.get("name") for _, entry in tables(document, "rules")], sketch.kept_to)
     for name, (url, _) in sketch.receivers.items():
         if name in named(document, "receivers"):
             text = edit.put(text, ("receivers", name), "url", url)
@@ -83,6 +85,12 @@ def changed(text: str, sketch: Sketch) -> str:
     elif sketch.heartbeat:
         new.append(_heartbeat(sketch))
     return "\n\n".join([text.rstrip("\n"), *new, *sketch.rules]) + "\n"
+
+
+def _kept_to(text: str, rules: list[Any], accounts: Mapping[str, list[str]]) -> str:
+    for name, left in accounts.items():
+        text = edit.put(text, ("rules", rules.index(name)), "accounts", left)
+    return text
 
 
 def _account(sketch: Sketch) -> str:

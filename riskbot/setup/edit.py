@@ -18,7 +18,7 @@ def put(text: str, table: Loc, key: str, value: Any) -> str:
     Raises ValueError where that can't be done line by line.
     """
     lines, raw = Lines(text), text.encode()
-    written = tomli_w.dumps({key: value}).rstrip("\n")
+    written = _line(key, value)
     if span := lines.span((*table, key)):
         if tomllib.loads(f"x = {raw[slice(*span)].decode()}")["x"] == value:
             return text
@@ -41,6 +41,13 @@ def take(text: str, table: Loc, key: str) -> str:
         raise ValueError(f"line {lines.of(table)}: take {key} away there by hand")
     begin = raw.rfind(b"\n", 0, span[0]) + 1
     return (raw[:begin] + raw[_line_end(raw, span[1]) + 1 :]).decode()
+
+
+def _line(key: str, value: Any) -> str:
+    """A list of words stands on one line, as people write it."""
+    line = tomli_w.dumps({key: [] if isinstance(value, list) else value}).rstrip("\n")
+    words = [_line("x", item).removeprefix("x = ") for item in value] if isinstance(value, list) else []
+    return f"{line.removesuffix(']')}{', '.join(words)}]" if words else line
 
 
 def _moved(rest: bytes, by: int) -> bytes:

@@ -38,7 +38,8 @@ ADVICE: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """By OKX's code: what to do, and what to ask for again; nothing: that is done elsewhere, then the same once more."""
 LATER = ("Try again in a minute.", ())
-OFFLINE = ("Is this machine online? Where a proxy or a firewall is in between, it must let riskbot through.", ())
+ONLINE = "Is this machine online?"
+PROXY = "Where a proxy or a firewall is in between, it must let riskbot through."
 
 
 class Refused(Exception):  # noqa: N818 - reads as what became of the key
@@ -98,7 +99,8 @@ def _refusal(errors: Mapping[str, SourceError], sites: Mapping[str, str]) -> Ref
     if last.code and last.code not in ELSEWHERE:
         return _told(last)
     if len(unreached) == len(errors):
-        return Refused(f"{last.why}. {OFFLINE[0]}")
+        why = last.why if last.why.endswith("?") else f"{last.why}. {ONLINE}"
+        return Refused(f"{why} {PROXY}")
     more = f" ({', '.join(unreached)} could not be reached)" if unreached else ""
     if len(sites) == 1:
         return Refused(f"OKX does not know this API key here: {next(iter(sites.values()))}. {ADVICE['50119'][0]}", ALL)

@@ -68,6 +68,10 @@ class Known:
         """The entries of all as they are written."""
         return [entry for _, entry in tables(self._document, "rules")]
 
+    def owns(self, rule: str) -> bool:
+        """Does that rule stand in the main file?"""
+        return any(entry.get("name") == rule for _, entry in tables(self._main, "rules"))
+
     def written_heartbeat(self) -> object:
         """The same as it is written."""
         return named(self._document, "heartbeat").get("url")

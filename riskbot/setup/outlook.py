@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 
@@ -67,6 +68,11 @@ def look(rule: Rule, account: str, snapshot: Snapshot, info: AccountInfo, now: f
     return _outlook(rule, view, worst)
 
 
+def others(rule: Rule, account: str, accounts: Iterable[str]) -> list[str]:
+    """Those of the accounts that it watches besides that one."""
+    return [name for name in accounts if name != account and rule.watches(name)]
+
+
 def _without(rule: Rule, missing: str, readings: tuple[Reading, ...]) -> Outlook:
     if missing:
         return Outlook(rule.name, Prospect.MISSING, missing)
@@ -103,5 +109,7 @@ def _calm(rule: Rule, worst: Reading) -> str:
         return f"it compares with the last {span(over)}, from now on"
     if all(rung.enter == Decimal(rung.severity) and rung.exit == rung.enter - 1 for rung in rule.ladder().rungs):
         return ""
+    if unit(rule) == "level":
+        return f"{worst.ccy} level {number(worst.value)}"
     words = amount(worst.value, unit(rule)) if unit(rule) == "USD" else number(worst.value)
     return f"{words} {worst.ccy}".rstrip()
