@@ -217,24 +217,6 @@ async def test_at_the_start_it_is_no_news_for_a_while_that_riskbot_can_not_be_re
         assert outside.heard == ["POST /ping/fail: main: never seen"]
 
 
-async def test_that_what_was_added_just_now_was_not_tried_yet_is_no_news_for_20_s() -> None:
-    async with ear() as outside:
-        bed = Bed(outside.url)
-        await bed.live(30)
-        bed.patient.is_ready, bed.patient.why = False, ["new: never seen"]
-        await bed.live(20)
-        assert outside.heard == ["GET /ping"]
-        await bed.live(1)
-        assert outside.heard[1:] == ["POST /ping/fail: new: never seen"]
-        bed.patient.is_ready, bed.patient.why = True, []
-        await bed.live(30)
-        bed.patient.is_ready, bed.patient.why = False, ["newer: never seen"]
-        await bed.live(3)
-        bed.patient.is_ready, bed.patient.why = True, ["newer: never seen: the passphrase is wrong"]
-        await bed.live(1)
-        assert outside.heard[-1] == "POST /ping/fail: newer: never seen: the passphrase is wrong"
-
-
 async def test_without_settings_nobody_is_pinged_and_new_ones_are_taken_up() -> None:
     async with ear() as outside:
         bed = Bed(outside.url)

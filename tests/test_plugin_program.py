@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.stage import RULES, Account, Program, exchange, phone, polls, put, until, write_rules
+from tests.stage import KEYS, RULES, Account, Program, exchange, phone, polls, put, until, write_rules
 
 MINE = """
 from riskbot import Reading, Rule, hookimpl
@@ -70,3 +70,67 @@ async def test_plugins_are_watched_told_and_reloaded_and_hurt_nothing_else(tmp_p
         assert not mine.all_of("RESOLVED", "words")
         assert await program.stop() == 0
     assert "Traceback" not in program.log.read_text()
+
+
+ENDLESS = """
+import asyncio
+from riskbot import AccountInfo, Snapshot, hookimpl
+
+async def never():
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+class Source:
+    async def info(self):
+        return AccountInfo("9", "3", permissions=("read_only",), ips=("127.0.0.1",))
+
+    async def fetch(self):
+        await never()
+
+    async def close(self):
+        pass
+
+class Notifier:
+    async def send(self, text):
+        await never()
+
+    async def close(self):
+        pass
+
+@hookimpl
+def register_sources():
+    return {"endless": lambda account: Source()}
+
+@hookimpl
+def register_notifiers():
+    return {"endless": lambda url: Notifier()}
+"""
+
+HASTY = """
+from riskbot.service import courier, watch
+courier.LOOK_EVERY, courier.STILL, watch.STILL = 0.1, 2.0, 2.0
+"""
+
+
+async def test_a_source_and_a_receiver_that_do_not_end_are_told_and_can_be_taken_away(tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir(mode=0o700)
+    put(folder / "endless.py", ENDLESS)
+    async with exchange(Account(ratio="2")) as market, phone() as mine:
+        main = {"name": "main", **KEYS, "base_url": market.url, "poll_every": "200ms"}
+        other = {"name": "other", "source": "endless", "poll_every": "200ms"}
+        receivers = {"phone": {"url": mine.url}}
+        endless = receivers | {"slow": {"url": "endless://x", "fallback": ["phone"]}}
+        rules = write_rules(tmp_path, market.url, endless, accounts=[main, other], plugins=["plugins"])
+        program = Program(rules, HASTY)
+        program.start()
+        await mine.waits_for("CRITICAL · riskbot · watching other is failing", "it stands still")
+        await mine.waits_for("CRITICAL · riskbot · delivery to slow is failing", "it stands still")
+        write_rules(tmp_path, market.url, receivers, accounts=[main], plugins=["plugins"])
+        await until(lambda: program.says("rules.toml: taken up"))
+        assert program.says("other: its source does not end, and is left alone") == 1
+        await program.stop()
+        assert not mine.all_of("watching main")

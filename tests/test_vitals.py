@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from riskbot.delivery import Receiver
+from riskbot.health import Problem
+from riskbot.model import Severity
 from riskbot.notify import Outcome, Verdict
 from riskbot.service.clock import Clock, Pulse
 from riskbot.service.courier import Courier
-from riskbot.service.vitals import Vitals
+from riskbot.service.vitals import STANDS_STILL, Vitals
 from riskbot.source import Remedy, SourceError
 from riskbot.store.memory import MemoryStore
 from riskbot.store.surviving import SurvivingStore
@@ -120,6 +122,20 @@ async def test_an_account_that_was_never_seen_is_not_watched() -> None:
     here.desk.market.error = SourceError("the passphrase is wrong", Remedy.SLOW)
     await here.live()
     assert here.reasons() == ["main: never seen: the passphrase is wrong"]
+
+
+async def test_an_account_that_was_added_just_now_is_no_news_before_its_first_poll() -> None:
+    here, new = await ward(), await ward()
+    watches = here.vitals._watches = {"main": here.watch, "new": new.watch}
+    assert here.reasons() == ["main: never seen", "new: never seen"]
+    await here.live()
+    assert here.reasons() == []
+    assert not here.vitals.ready()
+    new.desk.market.error = SourceError("the passphrase is wrong", Remedy.SLOW)
+    await new.live()
+    assert here.reasons() == ["new: never seen: the passphrase is wrong"]
+    del watches["new"]
+    assert here.reasons() == []
 
 
 async def test_an_answer_that_is_frozen_is_not_fresh() -> None:
@@ -277,6 +293,49 @@ async def test_a_loop_that_does_not_move_is_stuck() -> None:
     here = await ward()
     here.hands.turn(31)
     assert "the self-watch stood still for 31 s" in here.stuck()
+
+
+def told(here: Ward) -> dict[str, str]:
+    """Riskbot's own problems by now, after a look that comes every second."""
+    here.vitals.tell(here.desk.problems, here.hands.clock.now())
+    parts = ("watching main", "delivery to phone")
+    return {part: problem.why for part in parts if (problem := here.desk.problems.of(part))}
+
+
+async def test_that_a_watch_or_a_courier_stands_still_is_told_until_it_moves() -> None:
+    here = await ward()
+    for _ in range(32):
+        here.courier.pulse.beat()
+        here.hands.turn(1)
+        assert told(here) == {}
+    here.courier.pulse.beat()
+    here.hands.turn(1)
+    assert told(here) == {"watching main": STANDS_STILL}
+    assert here.desk.problems.measured(here.hands.clock.now()).readings[-1].value == Severity.CRITICAL
+    here.watch.pulse.beat()
+    here.hands.turn(1)
+    assert told(here) == {}
+
+
+async def test_after_riskbot_as_a_whole_stood_still_all_are_given_the_time_to_move_again() -> None:
+    here = await ward()
+    for seconds in [1] * 10 + [500] + [1] * 30:
+        here.hands.turn(seconds)
+        assert told(here) == {}
+    here.hands.wall += 3600
+    assert told(here) == {}
+    for _ in range(3):
+        here.hands.turn(1)
+        found = told(here)
+    assert found.keys() == {"watching main", "delivery to phone"}
+
+
+async def test_what_a_courier_says_of_its_receiver_is_not_taken_back() -> None:
+    here = await ward()
+    told(here)
+    here.desk.problems.fail("delivery to phone", Problem(here.hands.clock.now(), "HTTP 503", 0.0, 0.0))
+    here.hands.turn(1)
+    assert told(here) == {"delivery to phone": "HTTP 503"}
 
 
 def test_that_the_machine_s_clock_was_set_is_no_standing_still() -> None:

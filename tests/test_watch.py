@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from contextlib import suppress
 from weakref import WeakSet
 
 import pytest
@@ -250,6 +251,30 @@ async def test_a_beat_is_left_out_while_the_last_poll_hangs(desk: Desk) -> None:
     assert desk.watch.missed == 1
     await desk.watch.close()
     assert desk.market.closed
+
+
+async def test_a_source_that_does_not_end_holds_up_no_reload(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("riskbot.service.watch.ENDS_WITHIN", 0.05)
+    asked, end = asyncio.Event(), asyncio.Event()
+
+    async def fetch() -> Snapshot:
+        asked.set()
+        while not end.is_set():
+            with suppress(asyncio.CancelledError):
+                await end.wait()
+        raise SourceError("at last")
+
+    desk.market.fetch = fetch  # type: ignore[method-assign]
+    desk.watch.beat()
+    await asked.wait()
+    await desk.watch.close()
+    assert desk.market.closed
+    assert caplog.messages == ["main: its source does not end, and is left alone"]
+    end.set()
+    assert desk.watch._task
+    await desk.watch._task
 
 
 async def test_what_is_known_of_the_account_stays_known_when_asking_fails(
@@ -603,6 +628,22 @@ async def test_a_key_that_nobody_can_look_at_for_an_hour_is_told_until_it_can_be
     assert problem.why == "OKX is busy"
     desk.market.info_error = None
     assert await live(20) == Severity.OK
+
+
+async def test_a_configuration_that_never_comes_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang() -> AccountInfo:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("riskbot.service.watch.TURN_DEADLINE", 0.01)
+    desk = await Desk(KEY, BLIND).load()
+    await desk.poll()
+    desk.market.info = hang  # type: ignore[method-assign]
+    await desk.poll(300)
+    assert desk.watch._learning
+    await desk.watch._learning
+    assert "the key of main" in desk.problems
+    await desk.watch.close()
 
 
 async def test_while_all_is_blind_the_key_is_no_news_of_its_own() -> None:

@@ -271,6 +271,7 @@ class Service:
     async def _look(self, now: float, late: float) -> None:
         """What the self-watch looks at besides its own."""
         self._minder.look(now)
+        self.vitals.tell(self.problems, now)
         await self.host.look(now, late)
 
     def _failing(self, now: float) -> dict[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from msgspec import Struct
 
@@ -79,6 +80,10 @@ class Clock:
             self.jumped += max(0.0, self._last - before - passed)
         return self._last
 
+    def unjumped(self, now: float) -> float:
+        """A moment of now, as if the machine's clock had never been set ahead: to tell what passed, not what it is."""
+        return now - self.jumped
+
     def not_before(self, moment: float) -> None:
         """What is remembered is of that moment: go on from there."""
         self._last = max(self.now(), moment)
@@ -97,11 +102,14 @@ class Pulse:
 
     def beat(self) -> None:
         """It has moved."""
-        self._at = self._clock.now() - self._clock.jumped
+        self._at = self._clock.unjumped(self._clock.now())
 
-    def stuck_for(self, now: float) -> float:
-        """Seconds since it moved, if that is too long ago; else 0. That the machine's clock was set counts for none."""
-        still = now - self._clock.jumped - self._at
+    def stuck_for(self, now: float, awake: float = -inf) -> float:
+        """Seconds since it moved, if that is too long ago; else 0. That the machine's clock was set counts for none.
+
+        awake: it could not move before, as `Clock.unjumped` has moments.
+        """
+        still = self._clock.unjumped(now) - max(self._at, awake)
         return still if still > self._patience else 0.0
 
 

@@ -26,8 +26,6 @@ LEAST = 5.0
 """Seconds between two pings, however often it changes whether riskbot can be relied on."""
 AGAIN = 20.0
 """Seconds after which a ping that failed is sent again, if it is not due before."""
-FIRST_TRY = 20.0
-"""Seconds within which an account that was added is polled once, whatever comes of it."""
 DEADLINE = 10.0
 """Real seconds for one ping."""
 TOLD_AFTER = 300.0
@@ -60,8 +58,8 @@ class Heartbeat:
     ) -> None:
         self._settings, self._vitals, self._clock, self._problems = settings, vitals, clock, problems
         self._used: HeartbeatSettings | None = None
-        self._well = self._was_ready = False
-        self._due = self._soonest = self._soon = 0.0
+        self._well = False
+        self._due = self._soonest = 0.0
         self._failing = ""
 
     async def run(self) -> None:
@@ -80,7 +78,7 @@ class Heartbeat:
         if settings is None:
             return
         reasons = self._vitals.reasons(now)
-        if not self._ready(now) and (not reasons or now < self._soon):
+        if not reasons and not self._vitals.ready():
             return
         due = self._due if self._well == (not reasons) else self._soonest
         if now >= due:
@@ -90,14 +88,6 @@ class Heartbeat:
             self._note(why)
             if why:
                 self._due = min(self._due, now + AGAIN)
-
-    def _ready(self, now: float) -> bool:
-        """Was all that there is tried once? What was added just now can't be seen yet, and that is no news."""
-        ready = self._vitals.ready()
-        if ready or self._was_ready:
-            self._soon = now + FIRST_TRY * self._clock.speed
-        self._was_ready = ready
-        return ready
 
     def _begin(self, settings: HeartbeatSettings | None, now: float) -> None:
         """A first good ping is sent at once. That it can't be relied on yet is no news for a while."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+from riskbot.source import SourceError
+
+T = TypeVar("T")
 
 LENGTH = 5.0
 """Seconds."""
@@ -35,3 +41,14 @@ def leash() -> Iterator[None]:
 
 def _pull(*_: object) -> None:
     raise Overdue(f"it did not end within {LENGTH:g} s")
+
+
+async def asked(asking: Awaitable[T], deadline: float) -> T | SourceError:
+    """What a source answers within so many seconds, or why it does not."""
+    try:
+        async with asyncio.timeout(deadline):
+            return await asking
+    except TimeoutError:
+        return SourceError(f"no answer within {deadline:.0f} s")
+    except SourceError as error:
+        return error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 
+from riskbot.delivery import about_receiver
+from riskbot.health import Problem, Problems, about_watch
 from riskbot.model import Severity
 from riskbot.service.clock import Clock, Pulse
 from riskbot.service.courier import Courier
@@ -14,6 +17,9 @@ from riskbot.text import span
 
 FRESH = 15.0
 """Seconds, or three polls: an account whose last good answer is older is not watched at the moment."""
+PAUSE = 5.0
+"""Seconds between two looks, one a second, that show that riskbot itself stood still."""
+STANDS_STILL = "it stands still: what it waits for does not end"
 UNSENT = 60.0
 """Seconds after which a critical message must have been sent."""
 
@@ -34,6 +40,8 @@ class Vitals:
     ) -> None:
         self._watches, self._couriers, self._store = watches, couriers, store
         self._clock, self._loops = clock, loops
+        self._looked = self._awake = -inf
+        self._told = frozenset[str]()
 
     def ready(self) -> bool:
         """Was every account polled at least once, and has every courier what it sends with?"""
@@ -50,6 +58,26 @@ class Vitals:
             f"{name} stood still for {span(still)}" for name, pulse in self._pulses() if (still := pulse.stuck_for(now))
         ]
 
+    def tell(self, problems: Problems, now: float) -> None:
+        """Which watches and couriers stand still: they can't say so themselves. To be called every second."""
+        awake = self._awake_since(now)
+        parts = {about_watch(name): watch.pulse for name, watch in self._watches.items()}
+        parts |= {about_receiver(name): courier.pulse for name, courier in self._couriers.items()}
+        found = {part: still for part, pulse in parts.items() if (still := pulse.stuck_for(now, awake))}
+        for part in self._told & parts.keys() - found.keys():
+            problems.clear(part)
+        for part, still in found.items():
+            problems.fail(part, Problem(now - still, STANDS_STILL, 0.0, 0.0))
+        self._told = frozenset(found)
+
+    def _awake_since(self, now: float) -> float:
+        """When riskbot as a whole stood still last: that is told already, and all are given the time to move again."""
+        moment = self._clock.unjumped(now)
+        if moment - self._looked > PAUSE * self._clock.speed:
+            self._awake = moment
+        self._looked = moment
+        return self._awake
+
     def sees(self, watch: Watch, now: float) -> bool:
         """Is the account's last good answer a fresh one?"""
         age = watch.unseen_for(now)
@@ -61,7 +89,8 @@ class Vitals:
         yield from self._loops.items()
 
     def _blind(self, now: float) -> Iterator[str]:
-        for name, watch in self._watches.items():
+        begun = {name: watch for name, watch in self._watches.items() if watch.polls}
+        for name, watch in (begun or self._watches).items():  # what was added just now is no news before its first poll
             why = f": {watch.why}" if watch.why else ""
             if (age := watch.unseen_for(now)) is None:
                 yield f"{name}: never seen{why}"

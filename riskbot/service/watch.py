@@ -18,6 +18,7 @@ from riskbot.recording import Batch
 from riskbot.rules import Measured, Rule, measure
 from riskbot.service.clock import Clock, Pulse, stopwatch, uptime
 from riskbot.service.judge import Judge
+from riskbot.service.leash import asked
 from riskbot.service.logbook import About, Edge
 from riskbot.service.observer import Observer
 from riskbot.service.sight import Sight
@@ -31,7 +32,7 @@ TURN_DEADLINE = 15.0
 STOOD_STILL = TURN_DEADLINE + 1.0
 """Seconds. One that failed after more than that was cut off as riskbot, or its machine, stood still: nobody knows
 whether the exchange answered, and the next poll will show it."""
-INFO_PATIENCE = 1.5
+INFO_PATIENCE, ENDS_WITHIN = 1.5, 2.0
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
 UNCHECKED = 3600.0
@@ -229,32 +230,22 @@ class Watch:
             await self._failed(self._stranger)
             return
         began = uptime()
-        found = await self._fetched()
+        found = await asked(self._source.fetch(), TURN_DEADLINE)
         await self._mind_the_clock()  # it may have been set meanwhile
         if not isinstance(found, SourceError):
             await self._saw(found)
         elif uptime() - began <= STOOD_STILL:
             await self._failed(found)
 
-    async def _fetched(self) -> Snapshot | SourceError:
-        try:
-            async with asyncio.timeout(TURN_DEADLINE):
-                return await self._source.fetch()
-        except TimeoutError:
-            return SourceError(f"no answer within {TURN_DEADLINE:.0f} s")
-        except SourceError as error:
-            return error
-
     async def _learn(self) -> None:
         """Who the key belongs to: at the start and every few minutes. What is known stays known."""
-        try:
-            info = await self._source.info()
-        except SourceError as error:
+        info = await asked(self._source.info(), 2 * TURN_DEADLINE)
+        if isinstance(info, SourceError):
             now = self._clock.now()
             self._info_due = now + INFO_AGAIN
-            self._unlearned.fails(error.why)
+            self._unlearned.fails(info.why)
             if self._info is not None and not self.why:  # else `blind` says so, of the rule or of the whole account
-                self._problems.fail(self._key, Problem(now, error.why, UNCHECKED, inf))
+                self._problems.fail(self._key, Problem(now, info.why, UNCHECKED, inf))
             return
         self._unlearned.works(self._clock.now())
         self._problems.clear(self._key)
@@ -339,9 +330,11 @@ class Watch:
         return float(wait * random.uniform(0.5, 1.0))
 
     async def close(self) -> None:
-        """End the poll that is under way."""
+        """End the poll that is under way. What does not end is left alone: nobody shall wait for it."""
         tasks = [task for task in (self._task, self._learning) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._source.close()
+        closing = asyncio.create_task(self._source.close(), name=f"end of {self.account}")
+        _, endless = await asyncio.wait({closing, *tasks}, timeout=ENDS_WITHIN)
+        if endless:
+            self._log.warning("its source does not end, and is left alone")
