@@ -176,9 +176,9 @@ class _Reply(Struct):
 class _Config(Struct):
     uid: Annotated[str, Meta(min_length=1)]
     acctLv: Annotated[str, Meta(min_length=1)]  # noqa: N815 - OKX's spelling
+    perm: Annotated[str, Meta(min_length=1)]
+    ip: str
     label: str = ""
-    perm: str = ""
-    ip: str = ""
     mainUid: str = ""  # noqa: N815 - OKX's spelling
 
 
@@ -233,7 +233,8 @@ def parse_info(body: bytes, status: int) -> AccountInfo:
 def owner(raw: dict[str, Any]) -> AccountInfo:
     """The same, from the one object in `data`. Raises SourceError.
 
-    Strict: rights that were passed over because they came in an odd form would look like a key without rights.
+    Strict: rights that were passed over because they came in an odd form, or not at all, would look like a key without
+    rights, and a danger that was told like one that is over.
     """
     try:
         config = msgspec.convert(raw, _Config)
