@@ -176,10 +176,13 @@ class _Reply(Struct):
 class _Config(Struct):
     uid: Annotated[str, Meta(min_length=1)]
     acctLv: Annotated[str, Meta(min_length=1)]  # noqa: N815 - OKX's spelling
-    perm: Annotated[str, Meta(min_length=1)]
-    ip: str
     label: str = ""
+    perm: str = ""
+    ip: str = ""
     mainUid: str = ""  # noqa: N815 - OKX's spelling
+
+
+ODD_CONFIG = "OKX answers with a configuration in another form"
 
 
 def data(body: bytes, status: int) -> Any:
@@ -226,20 +229,26 @@ def account(raw: dict[str, Any]) -> Snapshot:
 
 
 def parse_info(body: bytes, status: int) -> AccountInfo:
-    """Who the key belongs to, from a reply of `account/config`. Raises SourceError."""
-    return owner(data(body, status))
+    """Who the key belongs to, from a reply of `account/config`. Raises SourceError.
+
+    Stricter than what was written down of one: without rights or addresses a danger that was told would look as if it
+    were over. A key that asks has at least the right to read.
+    """
+    raw = data(body, status)
+    if not raw.get("perm") or "ip" not in raw:
+        raise SourceError(ODD_CONFIG, Remedy.BACK_OFF)
+    return owner(raw)
 
 
 def owner(raw: dict[str, Any]) -> AccountInfo:
     """The same, from the one object in `data`. Raises SourceError.
 
-    Strict: rights that were passed over because they came in an odd form, or not at all, would look like a key without
-    rights, and a danger that was told like one that is over.
+    Strict: rights that were passed over because they came in an odd form would look like a key without rights.
     """
     try:
         config = msgspec.convert(raw, _Config)
     except msgspec.ValidationError:
-        raise SourceError("OKX answers with a configuration in another form", Remedy.BACK_OFF) from None
+        raise SourceError(ODD_CONFIG, Remedy.BACK_OFF) from None
     perm, ip = (tuple(filter(None, map(str.strip, words.split(",")))) for words in (config.perm, config.ip))
     return AccountInfo(config.uid, config.acctLv, config.label, perm, ip, config.mainUid)
 
