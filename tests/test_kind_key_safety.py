@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from riskbot import engine
@@ -164,7 +165,11 @@ def test_it_is_told_what_changed_and_what_that_may_mean() -> None:
     advice = "if nobody of you did that, somebody else is in your account: change its password, delete the key"
     assert told("rights") == ("the API key's rights changed", ["a → b", advice])
     assert told("account mode")[0] == "the account's mode changed"
-    assert told("IP binding", OK) == ("the API key's IP binding: no further change for 1 h", [])
+    over = event(0, "IP binding", OK)
+    assert key_safety().say(replace(over, at=over.opened + 60)) == "the API key's IP binding: as before again"
+    assert (
+        key_safety().say(replace(over, at=over.opened + 3600)) == "the API key's IP binding: no further change for 1 h"
+    )
 
 
 async def test_the_program_tells_what_changed_while_it_was_down(tmp_path: Path) -> None:

@@ -208,7 +208,8 @@ def test_mode_rights_addresses_uid_and_label_are_read() -> None:
 
 
 def test_what_an_old_reply_has_not_is_empty() -> None:
-    assert parse_info(reply([{"uid": "77", "acctLv": "1", "perm": "", "ip": ""}]), 200) == AccountInfo("77", "1")
+    old = {"uid": "77", "acctLv": "1", "perm": "read_only", "ip": ""}
+    assert parse_info(reply([old]), 200) == AccountInfo("77", "1", permissions=("read_only",))
 
 
 @pytest.mark.parametrize(
@@ -222,6 +223,7 @@ def test_what_an_old_reply_has_not_is_empty() -> None:
         {"acctLv": 3},
         {"perm": ["read_only", "withdraw"]},
         {"perm": None},
+        {"perm": ""},
         {"ip": {}},
         {"label": 5},
         {"mainUid": 5},
@@ -233,9 +235,13 @@ def test_a_configuration_in_another_form_is_refused(change: dict[str, Any]) -> N
     assert caught.value.remedy is Remedy.BACK_OFF
 
 
-def test_a_configuration_without_uid_is_refused() -> None:
+@pytest.mark.parametrize("missing", ["uid", "acctLv", "perm", "ip"])
+def test_a_configuration_without_one_of_what_matters_is_refused(missing: str) -> None:
     with pytest.raises(SourceError, match="another form"):
-        parse_info(reply([{key: value for key, value in CONFIG.items() if key != "uid"}]), 200)
+        parse_info(reply([{key: value for key, value in CONFIG.items() if key != missing}]), 200)
+
+
+def test_a_configuration_that_is_an_error_is_refused() -> None:
     with pytest.raises(SourceError, match="frozen"):
         parse_info(reply([], "50009"), 200)
 

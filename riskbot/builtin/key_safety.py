@@ -89,7 +89,10 @@ no_ip = "warning"
             return f"the API key is bound to {'no' if event.after else 'an'} IP address"
         if event.subject in CHANGES:
             whose = "account's mode" if event.subject == CHANGES[0] else f"API key's {event.subject}"
-            return f"the {whose}{' changed' if event.after else f': no further change for {span(CHANGE_LASTS)}'}"
+            if event.after:
+                return f"the {whose} changed"
+            back = event.at - event.opened < CHANGE_LASTS  # taken back, before it was told for long enough
+            return f"the {whose}: {'as before again' if back else f'no further change for {span(CHANGE_LASTS)}'}"
         return f"the API key can {event.subject}" if event.after else f"the API key can't {event.subject} any more"
 
     def explain(self, view: View, event: Event) -> Iterator[str]:

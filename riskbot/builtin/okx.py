@@ -182,6 +182,9 @@ class _Config(Struct):
     mainUid: str = ""  # noqa: N815 - OKX's spelling
 
 
+ODD_CONFIG = "OKX answers with a configuration in another form"
+
+
 def data(body: bytes, status: int) -> Any:
     """The one object in `data` of a reply. The body is judged before the status. Raises SourceError."""
     try:
@@ -226,8 +229,15 @@ def account(raw: dict[str, Any]) -> Snapshot:
 
 
 def parse_info(body: bytes, status: int) -> AccountInfo:
-    """Who the key belongs to, from a reply of `account/config`. Raises SourceError."""
-    return owner(data(body, status))
+    """Who the key belongs to, from a reply of `account/config`. Raises SourceError.
+
+    Stricter than what was written down of one: without rights or addresses a danger that was told would look as if it
+    were over. A key that asks has at least the right to read.
+    """
+    raw = data(body, status)
+    if not raw.get("perm") or "ip" not in raw:
+        raise SourceError(ODD_CONFIG, Remedy.BACK_OFF)
+    return owner(raw)
 
 
 def owner(raw: dict[str, Any]) -> AccountInfo:
@@ -238,7 +248,7 @@ def owner(raw: dict[str, Any]) -> AccountInfo:
     try:
         config = msgspec.convert(raw, _Config)
     except msgspec.ValidationError:
-        raise SourceError("OKX answers with a configuration in another form", Remedy.BACK_OFF) from None
+        raise SourceError(ODD_CONFIG, Remedy.BACK_OFF) from None
     perm, ip = (tuple(filter(None, map(str.strip, words.split(",")))) for words in (config.perm, config.ip))
     return AccountInfo(config.uid, config.acctLv, config.label, perm, ip, config.mainUid)
 

@@ -31,7 +31,7 @@ TURN_DEADLINE = 15.0
 """A poll that takes longer has failed, whatever its source promised."""
 STOOD_STILL = TURN_DEADLINE + 1.0
 """Seconds. One that failed after more than that was cut off as riskbot, or its machine, stood still: nobody knows
-whether the exchange answered, and the next poll will show it."""
+whether the exchange answered. The next poll will show it, and counts however long it takes."""
 INFO_PATIENCE, ENDS_WITHIN = 1.5, 2.0
 INFO_EVERY, INFO_AGAIN = 300.0, 10.0
 """Seconds until the account's configuration is read again; the second after a failure."""
@@ -85,7 +85,7 @@ class Watch:
         self._unknown: set[str] = set()
         self._unknown_due = 0.0
         self._jumped = clock.jumped
-        self._fenced = False
+        self._fenced = self._cut_off = False
         self._task: asyncio.Task[None] | None = None
         self._learning: asyncio.Task[None] | None = None
 
@@ -232,9 +232,10 @@ class Watch:
         began = uptime()
         found = await asked(self._source.fetch(), TURN_DEADLINE)
         await self._mind_the_clock()  # it may have been set meanwhile
+        self._cut_off = not self._cut_off and uptime() - began > STOOD_STILL
         if not isinstance(found, SourceError):
             await self._saw(found)
-        elif uptime() - began <= STOOD_STILL:
+        elif not self._cut_off:
             await self._failed(found)
 
     async def _learn(self) -> None:
