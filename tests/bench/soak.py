@@ -42,8 +42,8 @@ DB_GROWTH = 1.2
 """The largest that the database is in the last quarter, by what it was in the first: its size goes up and down."""
 SLACK = 2
 """So many tasks, descriptors and threads more are none that leak: each act on the program would leave one."""
-WARM_UP = 1 / 3
-"""The part of the run in which what may grow to its size does."""
+WARM_UP = 1 / 2
+"""The part of the run in which what may grow to its size does: caches, and what failing receivers are owed."""
 FAULTS = (
     "latency=1s", "hang", "reset", "code=50011", "code=50001", "code=50102", "html=502", "html=403", "redirect",
     "empty-body", "huge=2MB", "gzip-bomb=20MB", "truncate", "bad-json", "wrong-types", "wrong-types=details.liab",
