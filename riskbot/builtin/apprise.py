@@ -28,6 +28,7 @@ from riskbot.model import Severity
 from riskbot.notify import Outcome, Text, Verdict, of_status
 from riskbot.redact import Redactor, secrets_of
 from riskbot.settings.model import LOOPBACK
+from riskbot.text import cut
 
 if TYPE_CHECKING:
     from apprise import Apprise, AppriseAsset, NotifyBase
@@ -121,7 +122,7 @@ class AppriseNotifier:
 
 def _one_line(text: str) -> str:
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return line if len(line) <= WHY_LENGTH else line[: WHY_LENGTH - 1] + "…"
+    return cut(line, WHY_LENGTH)
 
 
 def _schema(url: str) -> str:

@@ -142,6 +142,8 @@ def load_plugins(path: Path, env: Mapping[str, str] | None = None) -> Plugins:
         return found
     known = [*secrets_in(os.environ), *settings.referred(path, env)]
     conceal(*known)
+    if not found.troubles:
+        return found
     redact = Redactor(known).redact
     return replace(found, troubles=tuple(replace(one, why=redact(one.why)) for one in found.troubles))
 

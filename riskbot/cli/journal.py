@@ -15,21 +15,19 @@ from click.core import ParameterSource
 
 from riskbot.cli import stored
 from riskbot.cli.common import config_option, console, echo_json, fail, json_option, table
-from riskbot.cli.progress import steps
+from riskbot.cli.leftout import LeftOut, skip_option, unreadable
+from riskbot.cli.progress import progress, steps
 
 if TYPE_CHECKING:
     from riskbot.replay.importing import Brought
     from riskbot.store.sqlite_recording import Segment
 
 MB = 1e6
-MOST_SHOWN = 5
-"""Parts that can't be read, told one by one; the rest is counted."""
 
 _db_option = click.option(
     "--journal", "db", type=click.Path(dir_okay=False, path_type=Path), metavar="DB",
     help="The journal in this database; default: of the rules file.",
 )  # fmt: skip
-_skip_option = click.option("--skip-bad", is_flag=True, help="Leave out what can't be read; say how much that was.")
 
 
 @click.group("journal")
@@ -62,32 +60,13 @@ def _troubles_told() -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        fail(f"{error}\n--skip-bad leaves out what can't be read.", 1)
+        unreadable(error)
     except (StoreError, Overlaps) as error:
         fail(str(error), 1)
     except OSError as error:
         if error.filename is None:  # whoever reads our stdout has gone
             raise
         fail(f"{error.filename}: {error.strerror}", 1)
-
-
-class _Bad:
-    """What can't be read. skip_bad: it is left out, and counted; else it ends the command."""
-
-    def __init__(self, *, skip_bad: bool) -> None:
-        self.count, self._skip_bad = 0, skip_bad
-
-    def __call__(self, error: Exception) -> None:
-        if not self._skip_bad:
-            raise error
-        self.count += 1
-        if self.count <= MOST_SHOWN:
-            click.echo(f"left out: {error}", err=True)
-
-    def tell(self) -> None:
-        """How much was left out."""
-        if self.count > MOST_SHOWN:
-            click.echo(f"left out: {self.count:,} parts in all", err=True)
 
 
 # How much it is.
@@ -158,7 +137,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 @click.option("--from", "start", callback=stored.point, help="From that moment on (UTC): 2026-03-01T14:30.")
 @click.option("--to", "end", callback=stored.point, help="Up to that moment.")
 @click.option("--exact", is_flag=True, help="All that there is, so that `import` brings back the very same journal.")
-@_skip_option
+@skip_option
 @_db_option
 @config_option
 def _export(
@@ -178,12 +157,12 @@ def _export(
     the account's uid; no key is. Without --output it goes to stdout. With --exact whole segments are written, with the
     configurations and alerts of that time.
     """
-    path = _database(db)
-    bad = _Bad(skip_bad=skip_bad)
+    path, bad = _database(db), LeftOut(skip=skip_bad)
+    first, last = -inf if start is None else start, inf if end is None else end
     with _troubles_told():
-        name, chosen = _chosen(path, account, -inf if start is None else start, inf if end is None else end)
+        name, chosen = _chosen(path, account, first, last)
         with _opened(output) as file, steps(name, sum(segment.looks for segment in chosen)) as advance:
-            lines = _exact(path, name, chosen) if exact else _plain(path, chosen, start, end, bad)
+            lines = _exact(path, name, chosen) if exact else _plain(path, chosen, first, last, bad)
             for line, step in lines:
                 file.write(line)
                 advance(step)
@@ -223,9 +202,7 @@ def _opened(output: Path | None) -> Iterator[IO[bytes]]:
         yield cast("IO[bytes]", file)
 
 
-def _plain(
-    path: Path, chosen: list[Segment], start: float | None, end: float | None, bad: _Bad
-) -> Iterator[tuple[bytes, int]]:
+def _plain(path: Path, chosen: list[Segment], start: float, end: float, bad: LeftOut) -> Iterator[tuple[bytes, int]]:
     import orjson  # noqa: PLC0415 - see cli/__init__.py
 
     from riskbot.recording import decode  # noqa: PLC0415 - see cli/__init__.py
@@ -234,7 +211,7 @@ def _plain(
     from riskbot.store import archive  # noqa: PLC0415 - see cli/__init__.py
 
     entries = decode(archive.batches(path, chosen), lambda error: bad(BadInput(str(error))))
-    for line in exporting.plain(entries, -inf if start is None else start, inf if end is None else end):
+    for line in exporting.plain(entries, start, end):
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE), "config" not in line
 
 
@@ -253,7 +230,7 @@ def _exact(path: Path, account: str, chosen: list[Segment]) -> Iterator[tuple[by
 @command.command("import", short_help="Bring in what was seen elsewhere.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--account", help="Whose it is; an exact export says that itself.")
-@_skip_option
+@skip_option
 @_db_option
 @config_option
 def _import(file: Path, account: str | None, db: Path | None, *, skip_bad: bool, **_: Any) -> None:
@@ -265,14 +242,8 @@ def _import(file: Path, account: str | None, db: Path | None, *, skip_bad: bool,
     """
     from riskbot.replay import importing  # noqa: PLC0415 - see cli/__init__.py
 
-    path, bad, done = _database(db), _Bad(skip_bad=skip_bad), 0.0
-
-    def tell(part: float) -> None:
-        nonlocal done
-        advance(part - done)
-        done = part
-
-    with _troubles_told(), steps(file.name, 1.0) as advance:
+    path, bad = _database(db), LeftOut(skip=skip_bad)
+    with _troubles_told(), progress(file.name) as tell:
         owner = importing.owner_of(file)
         if owner is None and account is None:
             raise click.UsageError("give --account: a file of replies does not say whose it is")

@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from riskbot.cli import replayed, stored, verifying
 from riskbot.cli.common import config_option, fail, load_all, mistakes_told
+from riskbot.cli.leftout import LeftOut, skip_option, unreadable
 from riskbot.cli.progress import progress
 
 if TYPE_CHECKING:
     from riskbot.playback import Entry
     from riskbot.replay.incidents import Spotter
     from riskbot.replay.recordings import Recording
-    from riskbot.replay.replies import BadInput
     from riskbot.replay.run import Run
     from riskbot.replay.trial import Trial
     from riskbot.replay.verdict import Verdict
@@ -86,7 +86,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--sweep", metavar="RULE.KEY=FROM:TO:STEP", help="Try a number at several values.")
 @click.option("--fail-if", metavar="CONDITION", help="Exit code 1 if so: 'missed>0 or messages_per_day.phone>20'.")
 @click.option("--messages", "show_messages", is_flag=True, help="Show each message as a phone would.")
-@click.option("--skip-bad", is_flag=True, help="Leave out what can't be read; say how much that was.")
+@skip_option
 @click.option("--verify", is_flag=True, help="Judge the journal by the rules of then: it must come out the same.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
 @click.option("--json", "form", flag_value="json", help="For machines; the same as --format json.")
@@ -128,7 +128,7 @@ def _replay(asked: _Asked) -> None:
     trial = _trial(asked, config, making, said.append if asked.show_messages else None)
     trial.seed(source.past(longest_window(config.rules)))
     verdict = _verdict(asked, config)
-    bad = _Bad(skip_bad=asked.skip_bad)
+    bad = LeftOut(skip=asked.skip_bad)
     trial.play(_shown(_chosen(asked, config, source, bad), source))
     found = {"recording": source.name, "account": account, "left_out": bad.count, **trial.report()}
     if asked.against:
@@ -240,7 +240,7 @@ def _verdict(asked: _Asked, config: Config) -> Verdict | None:
     return Verdict(asked.fail_if, tuple(config.receivers))
 
 
-def _chosen(asked: _Asked, config: Config, source: Recording, bad: _Bad) -> Iterator[Entry]:
+def _chosen(asked: _Asked, config: Config, source: Recording, bad: LeftOut) -> Iterator[Entry]:
     """What is to be played."""
     from riskbot.replay import run  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.replay.replies import BadInput  # noqa: PLC0415 - see cli/__init__.py
@@ -248,25 +248,7 @@ def _chosen(asked: _Asked, config: Config, source: Recording, bad: _Bad) -> Iter
     try:
         yield from run.between(source.entries(bad), *_times(asked, config))
     except BadInput as error:
-        fail(f"{error}\n--skip-bad leaves out what can't be read.", 1)
-
-
-MOST_SHOWN = 5
-"""Parts that can't be read, told one by one; the rest is counted."""
-
-
-class _Bad:
-    """What can't be read. skip_bad: it is left out, and counted; else it ends the replay."""
-
-    def __init__(self, *, skip_bad: bool) -> None:
-        self.count, self._skip_bad = 0, skip_bad
-
-    def __call__(self, error: BadInput) -> None:
-        if not self._skip_bad:
-            raise error
-        self.count += 1
-        if self.count <= MOST_SHOWN:
-            click.echo(f"left out: {error}", err=True)
+        unreadable(error)
 
 
 def _shown(entries: Iterable[Entry], source: Recording) -> Iterator[Entry]:

@@ -159,9 +159,7 @@ async def watch(
         reloader = Reloader(path, read, service, used, herald.reloading)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         log.info("watching %d account(s), %d rule(s), state in %s", len(config.accounts), len(config.rules), config.db)
-        await service.run(
-            stop, reloader.run(), herald.run(), Crier(service, store).run(), Web(service, redactor.redact).run()
-        )
+        await service.run(stop, reloader.run(), herald.run(), Crier(service, store).run(), Web(service).run())
         log.info("stopped")
     finally:
         await exchange.close()

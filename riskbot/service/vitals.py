@@ -10,6 +10,7 @@ from riskbot.health import Problem, Problems, about_watch
 from riskbot.model import Severity
 from riskbot.service.clock import Clock, Pulse
 from riskbot.service.courier import Courier
+from riskbot.service.host import STOOD_STILL
 from riskbot.service.watch import Watch
 from riskbot.store import Message
 from riskbot.store.surviving import SurvivingStore
@@ -17,8 +18,6 @@ from riskbot.text import span
 
 FRESH = 15.0
 """Seconds, or three polls: an account whose last good answer is older is not watched at the moment."""
-PAUSE = 5.0
-"""Seconds between two looks, one a second, that show that riskbot itself stood still."""
 STANDS_STILL = "it stands still: what it waits for does not end"
 UNSENT = 60.0
 """Seconds after which a critical message must have been sent."""
@@ -73,7 +72,7 @@ class Vitals:
     def _awake_since(self, now: float) -> float:
         """When riskbot as a whole stood still last: that is told already, and all are given the time to move again."""
         moment = self._clock.unjumped(now)
-        if moment - self._looked > PAUSE * self._clock.speed:
+        if moment - self._looked > STOOD_STILL * self._clock.speed:
             self._awake = moment
         self._looked = moment
         return self._awake

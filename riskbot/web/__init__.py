@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -26,13 +25,10 @@ LOOK_EVERY = 1.0
 
 
 class Web:
-    """A loop that keeps listening where the rules file in force says. That it can't is told; the watch goes on.
+    """A loop that keeps listening where the rules file in force says. That it can't is told; the watch goes on."""
 
-    redact: takes out of a text what nobody may see.
-    """
-
-    def __init__(self, service: Service, redact: Callable[[str], str] = str) -> None:
-        self._service, self._redact = service, redact
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._used: WebSettings | None = None
         self._server: Server | None = None
         self._trouble = ""
@@ -66,7 +62,7 @@ class Web:
 
     async def _open(self, settings: WebSettings) -> None:
         # What it is made of takes a while to load; nobody should wait for it.
-        server = (await asyncio.to_thread(_server))(settings, self._service, self._redact)
+        server = (await asyncio.to_thread(_server))(settings, self._service, self._service.bundle.redact)
         try:
             await server.open()
         except OSError as error:

@@ -22,7 +22,7 @@ from riskbot.service.watch import Watch
 from riskbot.snapshot import MODES
 from riskbot.store import Message
 from riskbot.text import clock as moment
-from riskbot.text import number, percent, span, usd
+from riskbot.text import cut, number, percent, span, usd
 from riskbot.web.chart import chart
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ class Page:
                 return value
             words = redact(str(value))
             plain = words if words.isprintable() else "".join(sign if sign.isprintable() else " " for sign in words)
-            return plain if len(plain) <= LONGEST else plain[:LONGEST] + "…"
+            return cut(plain, LONGEST)
 
         drawing = Environment(
             loader=FileSystemLoader(HERE),
