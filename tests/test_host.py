@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from riskbot.builtin.okx import Exchange
+from riskbot.cli import wiring
+from riskbot.cli.common import load
 from riskbot.health import Problems
 from riskbot.model import Severity
 from riskbot.service.host import FINE, Finding, Host, Lag, busy, drifted, large, left_out, short
@@ -226,6 +229,14 @@ async def test_a_clock_that_is_wrong_is_told() -> None:
     here.offsets["https://www.okx.com"] = 20.0
     await here.live(1)
     assert here.told() == {"the time": WARNING}
+
+
+async def test_the_clock_of_a_server_that_is_not_asked_any_more_is_forgotten(tmp_path: Path) -> None:
+    okx = Exchange(lambda: 0.0)
+    okx.offsets |= {"http://127.0.0.1:1": 20.0, "http://127.0.0.1:2": -1.0}
+    for url in okx.offsets:
+        path = write_rules(tmp_path, f"{url}/", {"phone": {"url": "json://127.0.0.1"}})
+        assert wiring.bundle(load(path), okx).offsets() == {url: okx.offsets[url]}
 
 
 # ---------------------------------------------------------------- of a real disk

@@ -176,7 +176,7 @@ async def test_what_riskbot_stands_on_is_shown_once_it_was_looked_at(monkeypatch
         return Room(12_000_000, 5_000_000_000, 10**11)
 
     monkeypatch.setattr(here.store, "room", room)
-    here.service.bundle = replace(here.service.bundle, offsets={"https://okx.example": -1.5})
+    here.service.bundle = replace(here.service.bundle, offsets=lambda: {"https://okx.example": -1.5})
     for _ in range(90):
         here.hands.turn(1)
         await here.service.host.look(here.hands.clock.now(), 0.1)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from riskbot.builtin.key_safety import KeySafety
-from riskbot.builtin.okx import HOSTS, Exchange
+from riskbot.builtin.okx import Exchange
 from riskbot.cli import stored, wiring
 from riskbot.cli.things import ALERT, OK, WARNING, WRONG, thing
 from riskbot.model import AccountInfo, Severity
@@ -70,7 +70,7 @@ async def _account(
 
 
 def _clock(account: AccountSettings, exchange: Exchange) -> Iterator[dict[str, Any]]:
-    offset = exchange.offsets.get((account.base_url or HOSTS[account.region]).rstrip("/"))
+    offset = exchange.offsets.get(wiring.server_of(account))
     if account.source == OKX and offset is not None:
         off = abs(offset) >= looks.CLOCK_OFF
         more = "; riskbot allows for it, but set it right (NTP)" if off else ""

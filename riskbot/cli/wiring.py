@@ -27,7 +27,7 @@ def bundle(
     config: Config, exchange: Exchange, found: Plugins = NO_PLUGINS, redact: Callable[[str], str] = str
 ) -> Bundle:
     """All that the service needs of a rules file; its sources share one session."""
-    settings = config.receivers
+    settings, servers = config.receivers, {server_of(account) for account in config.accounts}
     return Bundle(
         config.accounts,
         config.rules,
@@ -39,7 +39,7 @@ def bundle(
         ),
         found,
         config.heartbeat,
-        exchange.offsets,
+        lambda: {server: offset for server, offset in exchange.offsets.items() if server in servers},
         config.store,
         _told(config.start.receivers, settings),
         daily(config.daily, settings),
@@ -68,8 +68,12 @@ def source(account: AccountSettings, exchange: Exchange, found: Plugins, redact:
     if account.source != OKX:
         return strangers.source(account, found.sources[account.source], redact)
     credentials = Credentials(account.api_key, account.api_secret, account.passphrase)
-    base_url = account.base_url or HOSTS[account.region]
-    return OkxSource(exchange, base_url, credentials, demo=account.demo, ccys=account.ccy)
+    return OkxSource(exchange, server_of(account), credentials, demo=account.demo, ccys=account.ccy)
+
+
+def server_of(account: AccountSettings) -> str:
+    """The base URL at which OKX is asked for it."""
+    return (account.base_url or HOSTS[account.region]).rstrip("/")
 
 
 async def notifier(name: str, url: str, found: Plugins, redact: Callable[[str], str] = str) -> Notifier:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -88,8 +88,7 @@ class Service:
         self._self_watch = SelfWatch(
             self._self_judge, store, self.clock, self.problems, self._hush, self._exposed, self._look
         )
-        offsets, max_mb = (lambda: self.bundle.offsets), (lambda: self.bundle.store.max_mb)
-        self.host = Host(self.watches, store, self.problems, offsets, max_mb)
+        self.host = Host(self.watches, store, self.problems, self._offsets, lambda: self.bundle.store.max_mb)
         self._journal = Journal(self.watches, store, self.clock, lambda: self.bundle.store)
         loops = {"the self-watch": self._self_watch.pulse}
         self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
@@ -282,6 +281,9 @@ class Service:
             if problem and problem.hands_over(receiver.fallback_after, now):
                 found[receiver.name] = f"{problem.why}, for {span(now - problem.since)}"
         return found
+
+    def _offsets(self) -> Mapping[str, float]:
+        return self.bundle.offsets()
 
     def _danger(self) -> bool:
         """Is anything critical open, of any account?"""

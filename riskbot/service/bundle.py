@@ -36,8 +36,8 @@ class Bundle(Struct, frozen=True):
     addresses: where each receiver is reached, by name. An account or an address that equals its predecessor's keeps
     its watch or its courier. source, notifier: make one; a notifier may still be loading when it is given.
     plugins: what they offer while riskbot watches, and what is wrong with them. heartbeat: who is pinged meanwhile.
-    offsets: seconds that the clock of each exchange is ahead of this machine's, as it is learnt. store: how much is
-    kept. greeted: the receivers that hear of a start. daily: who hears once a day how all is.
+    offsets: seconds that the clock of each server that is asked is ahead of this machine's, as known by now. store: how
+    much is kept. greeted: the receivers that hear of a start. daily: who hears once a day how all is.
     web: what can be looked at over HTTP; None: nothing. redact: takes out of a text what nobody may see.
     """
 
@@ -49,7 +49,7 @@ class Bundle(Struct, frozen=True):
     notifier: Callable[[str], Awaitable[Notifier]]
     plugins: Plugins = Plugins()
     heartbeat: HeartbeatSettings | None = None
-    offsets: Mapping[str, float] = {}
+    offsets: Callable[[], Mapping[str, float]] = dict
     store: StoreSettings = StoreSettings()
     greeted: tuple[str, ...] = ()
     daily: Daily | None = None

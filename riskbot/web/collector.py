@@ -52,7 +52,7 @@ def _itself(sheet: Sheet, service: Service, now: float) -> None:
         sheet.put(metrics.DATABASE, room.used)
         sheet.put(metrics.DISK_FREE, room.free)
     sheet.put(metrics.LAG, service.host.lag.mean)
-    for server, seconds in service.bundle.offsets.items():
+    for server, seconds in service.bundle.offsets().items():
         sheet.put(metrics.CLOCK_DRIFT, seconds, server)
     sheet.put(metrics.CLOCK_STEPS, service.clock.steps)
 
