@@ -156,6 +156,7 @@ def test_the_unit_of_a_user_asks_for_nothing_that_only_root_may_do(rules: Path) 
     assert result.stderr == ""
     assert found["WantedBy"] == ["default.target"]
     assert found["NoNewPrivileges"] == ["yes"]
+    assert "StateDirectory" not in found  # its database lies where `riskbot status` looks for it
     assert not {"DynamicUser", "ProtectSystem", "ProtectHome", "CapabilityBoundingSet", "After"} & found.keys()
 
 
@@ -244,6 +245,7 @@ def test_it_is_written_and_what_comes_next_is_said(plain_rules: Path, tmp_path: 
         "  systemctl enable --now guard",
         "  systemctl status guard       # with the worst alert in its Status line",
         "  journalctl -u guard -f",
+        f"  STATE_DIRECTORY=/var/lib/riskbot riskbot status -c {plain_rules}",
     ]
 
 
@@ -281,6 +283,7 @@ def test_a_user_installs_it_at_home(rules: Path, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "config/systemd/user/riskbot.service").read_text().startswith("[Unit]")
     assert "systemctl --user enable --now riskbot" in result.stdout
     assert "loginctl enable-linger" in result.stdout
+    assert result.stdout.endswith(f"\n  riskbot status -c {rules}\n")
     assert "sudo" not in result.stdout
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", "/home/me")

@@ -150,6 +150,8 @@ def _next(unit: Unit, target: Path, wanted: Needs, *, anew: bool) -> Iterator[st
         yield "  loginctl enable-linger          # it runs while you are not logged in, too"
     yield f"  systemctl {'--user ' if unit.user else ''}status {name}       # with the worst alert in its Status line"
     yield f"  journalctl {'--user-unit' if unit.user else '-u'} {name} -f"
+    state = "" if unit.user else f"{sudo}STATE_DIRECTORY={STATE} "
+    yield f"  {state}riskbot status -c {shlex.quote(str(unit.rules))}"
 
 
 def _secrets_to_put(unit: Unit, wanted: Needs, sudo: str) -> Iterator[str]:

@@ -54,8 +54,9 @@ class Unit(Struct, frozen=True):
         yield from (f"LoadCredential={name}:{plain(path)}" for name, path in self.credentials.items())
         if self.env_file:
             yield f"EnvironmentFile={_literal(plain(self.env_file))}"
-        yield "StateDirectory=riskbot"
-        yield "StateDirectoryMode=0700"
+        if not self.user:  # else the database lies beside the rules file, as it does when riskbot is started by hand
+            yield "StateDirectory=riskbot"
+            yield "StateDirectoryMode=0700"
 
     def _fence(self) -> Iterable[str]:
         return ["# What it can't do, nobody can make it do.", *_FENCE, *(() if self.user else _HIGH_FENCE)]
