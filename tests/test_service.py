@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -511,6 +513,29 @@ async def test_a_file_that_changed_is_read_when_it_has_settled(
     await reloader._turn()
     assert file.reads == 1
     assert town.service.bundle.rules == (BLIND,)
+
+
+async def test_what_a_file_leaves_does_not_wait_for_the_rarest_walk_of_the_collector(town: Town, file: Desk) -> None:
+    class Left:
+        """Something that holds itself, as a parsed document or a caught error may."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    def read() -> Bundle:
+        left.append(weakref.ref(Left()))
+        return town.bundle()
+
+    left: list[weakref.ref[Left]] = []
+    reloader = await file.open()
+    reloader._read = read
+    gc.disable()
+    try:
+        reloader.ask()
+        await reloader._turn()
+    finally:
+        gc.enable()
+    assert [ref() for ref in left] == [None]
 
 
 async def test_a_file_that_is_included_is_noticed_as_well(

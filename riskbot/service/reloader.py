@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from riskbot.health import Problem
-from riskbot.service import Bundle, Service
+from riskbot.service import Bundle, Service, footprint
 from riskbot.service.clock import steady
 from riskbot.settings import ConfigError, Stamps
 
@@ -62,6 +62,7 @@ class Reloader:
             self._used = now
             with self._around():
                 await self.reload()
+            footprint.tidy()
 
     async def reload(self) -> None:
         """Validate all of it; only then use it."""
