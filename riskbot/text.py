@@ -20,7 +20,7 @@ _ENDINGS = {
     Cause.RECOVERED: "back to normal",
     Cause.NOT_APPLICABLE: "closed: the number no longer applies",
     Cause.CALM: "calm again",
-    Cause.RULE_REMOVED: "closed: the rule was removed",
+    Cause.RULE_REMOVED: "closed: taken out of the rules file",
     Cause.RULE_CHANGED: "closed: the rule was changed",
 }
 

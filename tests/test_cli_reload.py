@@ -237,7 +237,7 @@ async def test_the_program_takes_it_up(tmp_path: Path) -> None:
 
             assert result.exit_code == 0, result.stderr
             assert "closes      CRITICAL main · margin ratio: its rule is gone" in result.stdout
-            await mine.waits_for("CLOSED · main · margin ratio", "the rule was removed")
+            await mine.waits_for("CLOSED · main · margin ratio", "taken out of the rules file")
         finally:
             assert await program.stop() == 0
         assert "rules.toml: taken up" in program.log.read_text()

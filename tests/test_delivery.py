@@ -100,7 +100,7 @@ def test_the_end_of_a_rule_that_is_gone_is_told() -> None:
     made = plan(alerts, [event(CRITICAL, OK, 2, cause=Cause.RULE_REMOVED)], {}, [PHONE], words)
 
     assert course(made.messages) == [(3, 0)]
-    assert "the rule was removed" in made.messages[0].body
+    assert "taken out of the rules file" in made.messages[0].body
 
 
 def test_what_was_told_is_remembered_until_it_is_over() -> None:

@@ -318,7 +318,7 @@ async def test_a_changed_rule_is_judged_at_once_and_a_removed_one_is_closed(town
     await service.apply(town.bundle([BLIND]))
     await town.until(lambda: len(town.titles()) == 3)
     assert town.titles()[1:] == ["CRITICAL · main · margin ratio 4 (400 %)", "CLOSED · main · margin_ratio"]
-    assert "closed: the rule was removed" in town.posts["phone"].sent[2].body
+    assert "closed: taken out of the rules file" in town.posts["phone"].sent[2].body
 
 
 async def test_accounts_come_and_go(town: Town) -> None:

@@ -124,7 +124,7 @@ def test_a_title_says_how_bad_where_and_what() -> None:
         (event(INFO, OK, Cause.RECOVERED), "back to normal after 7 min, peak emergency"),
         (event(INFO, OK, Cause.NOT_APPLICABLE), "closed: the number no longer applies after 7 min, peak emergency"),
         (event(INFO, OK, Cause.CALM), "calm again after 7 min, peak emergency"),
-        (event(INFO, OK, Cause.RULE_REMOVED), "closed: the rule was removed after 7 min, peak emergency"),
+        (event(INFO, OK, Cause.RULE_REMOVED), "closed: taken out of the rules file after 7 min, peak emergency"),
         (event(INFO, OK, Cause.RULE_CHANGED), "closed: the rule was changed after 7 min, peak emergency"),
         (event(INFO, OK, Cause.ONGOING), "over, peak emergency, since 11:53:03 UTC"),
         (event(OK, WARNING, Cause.ONGOING), "since 11:53:03 UTC"),

@@ -351,7 +351,7 @@ async def test_a_bad_rules_file_is_told_and_a_good_one_takes_over(tmp_path: Path
         write(margin, twap, debt)
         program.signal(signal.SIGHUP)
         await mine.waits_for("EMERGENCY · main · margin ratio 4", "up from critical")
-        await mine.waits_for("CLOSED · main · conversion", "closed: the rule was removed")
+        await mine.waits_for("CLOSED · main · conversion", "closed: taken out of the rules file")
         await polls(market, 15)
         assert await program.stop() == 0
         assert len(mine.all_of(" · main · ")) == 6
@@ -380,7 +380,7 @@ async def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) ->
             program.kill()
             program.start()
             await mine.waits_for(f"{tier.upper()} · main · margin ratio 4")
-            await mine.waits_for("CLOSED · main · conversion", "closed: the rule was removed")
+            await mine.waits_for("CLOSED · main · conversion", "closed: taken out of the rules file")
         await polls(market, 5)
         assert await program.stop() == 0
         assert len({heard.id for heard in mine.heard}) == 5

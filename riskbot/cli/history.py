@@ -229,7 +229,7 @@ _CAUSES = {
     "recovered": "recovered",
     "not_applicable": "the number no longer applies",
     "calm": "calm again",
-    "rule_removed": "the rule was removed",
+    "rule_removed": "taken out of the rules file",
     "rule_changed": "the rule was changed",
 }
 """Why an alert ended."""
