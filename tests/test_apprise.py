@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskbot.builtin.apprise import AppriseNotifier, BadUrl, Entry, _load, _work, check_url, judge
+from riskbot.builtin.apprise.judging import Entry, judge
+from riskbot.builtin.apprise.notifier import AppriseNotifier, _work, check_url
+from riskbot.builtin.apprise.opening import BadUrl, services
 from riskbot.model import Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from tests.notifier_contract import TEXT, HttpReceiver, Mode, NotifierContract, assert_readable, free_address, root_log
@@ -28,7 +30,7 @@ HOOK = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
 LOGIN = ("S3CRET-user", "S3CRET+p@ss w/")
 
 
-_load()
+services()
 """Here, so that no test waits for it and the services' modules can be patched."""
 
 
@@ -432,7 +434,7 @@ async def test_the_process_ends_in_spite_of_a_hung_server(receiver: HttpReceiver
     receiver.mode = Mode.HANG
     code = f"""
 import asyncio
-from riskbot.builtin.apprise import AppriseNotifier
+from riskbot.builtin.apprise.notifier import AppriseNotifier
 from riskbot.model import Severity
 from riskbot.notify import Text
 async def main():
@@ -453,7 +455,7 @@ asyncio.run(main())
 
 
 def test_apprise_is_not_imported_before_it_is_needed() -> None:
-    code = "import riskbot.builtin.apprise, sys; sys.exit('apprise' in sys.modules)"
+    code = "import riskbot.builtin.apprise.notifier, sys; sys.exit('apprise' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

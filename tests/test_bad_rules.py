@@ -15,7 +15,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskbot.builtin.apprise import check_url
+from riskbot.builtin.apprise.notifier import check_url
 from riskbot.rules import Rule
 from riskbot.settings import Config, ConfigError, load
 from tests.files import DEBT, EXAMPLE, KEYS, KINDS, MAIN_AND_PHONE

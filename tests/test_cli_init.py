@@ -16,7 +16,7 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from riskbot import plugins, settings
-from riskbot.builtin.apprise import AppriseNotifier
+from riskbot.builtin.apprise.notifier import AppriseNotifier
 from riskbot.cli import init_account, main
 from riskbot.setup import env, reach
 from riskbot.setup.telegram import Bot, TelegramError

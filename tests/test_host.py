@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from riskbot.builtin.okx import Exchange
+from riskbot.builtin.okx.exchange import Exchange
 from riskbot.cli import wiring
 from riskbot.cli.common import load
 from riskbot.health import Problems

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskbot.builtin.okx import ERRORS, failure, parse, parse_info
+from riskbot.builtin.okx.errors import ERRORS, failure
+from riskbot.builtin.okx.replies import parse, parse_info
 from riskbot.model import AccountInfo, Severity
 from riskbot.snapshot import MISSING, NOT_APPLICABLE, Amount, Magnitude, Row, Snapshot, is_missing
 from riskbot.source import Remedy, SourceError

@@ -19,7 +19,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from riskbot.builtin.okx import BALANCE, CCY_LIMIT, CONFIG, TIME, Credentials, Exchange, OkxSource
+from riskbot.builtin.okx.exchange import BALANCE, CONFIG, TIME, Exchange
+from riskbot.builtin.okx.source import CCY_LIMIT, Credentials, OkxSource
 from riskbot.model import AccountInfo, Severity
 from riskbot.simulator import SimAccount, Simulator
 from riskbot.simulator.errors import ERRORS
@@ -69,7 +70,7 @@ async def failure(source: OkxSource) -> SourceError:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit has tests of its own."""
-    monkeypatch.setattr("riskbot.builtin.okx.WINDOW", 0.0)
+    monkeypatch.setattr("riskbot.builtin.okx.exchange.WINDOW", 0.0)
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ import pytest
 from click import Command, Context
 from click.testing import CliRunner
 
-from riskbot.builtin.apprise import AppriseNotifier, BadUrl
-from riskbot.builtin.okx import Exchange
+from riskbot.builtin.apprise.notifier import AppriseNotifier
+from riskbot.builtin.apprise.opening import BadUrl
+from riskbot.builtin.okx.exchange import Exchange
 from riskbot.cli import COMMANDS, main, wiring
 from riskbot.cli.common import load_plugins, understand
 from riskbot.model import Severity

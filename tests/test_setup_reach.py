@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from riskbot.builtin.apprise import AppriseNotifier
+from riskbot.builtin.apprise.notifier import AppriseNotifier
 from riskbot.setup import reach
 from riskbot.setup.reach import Address
 

@@ -31,7 +31,7 @@ def command(path: Path, *, live: bool, as_json: bool) -> None:
     """
     import asyncio  # noqa: PLC0415 - see cli/__init__.py
 
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
 
     config, found = load_all(path, check_url=check_url)
     things = worst_first(asyncio.run(_live(config, found)) if live else _things(config, found))

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from riskbot.builtin.key_safety import KeySafety
-from riskbot.builtin.okx import Exchange
+from riskbot.builtin.okx.exchange import Exchange
 from riskbot.cli import stored, wiring
 from riskbot.cli.things import ALERT, OK, WARNING, WRONG, thing
 from riskbot.model import AccountInfo, Severity

@@ -140,7 +140,7 @@ async def _service(
     from msgspec.structs import replace  # noqa: PLC0415 - see cli/__init__.py
     from pydantic import SecretStr  # noqa: PLC0415 - see cli/__init__.py
 
-    from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.okx.exchange import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.clock import Clock  # noqa: PLC0415 - see cli/__init__.py

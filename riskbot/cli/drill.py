@@ -38,7 +38,7 @@ def command(path: Path, scenario: str, account: str | None, *, everything: bool,
     """
     import asyncio  # noqa: PLC0415 - see cli/__init__.py
 
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
 
     config, found = load_all(path, check_url=check_url)

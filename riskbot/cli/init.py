@@ -188,7 +188,7 @@ def _understood(talk: Interview, trial: Path) -> Iterable[Problem]:
 
     Raises ConfigError.
     """
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import ConfigError  # noqa: PLC0415 - see cli/__init__.py
 
     env = {**talk.before.env, **talk.env}

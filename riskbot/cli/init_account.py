@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import SecretStr, ValidationError
 
-from riskbot.builtin.okx import HOSTS, Credentials
+from riskbot.builtin.okx.source import HOSTS, Credentials
 from riskbot.cli.common import fail
 from riskbot.cli.interview import Interview
 from riskbot.cli.questions import heading, read

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import click
 
-from riskbot.builtin.apprise import BadUrl, bot_api
+from riskbot.builtin.apprise.opening import BadUrl, bot_api
 from riskbot.cli import stored, wiring
 from riskbot.cli.common import fail
 from riskbot.cli.interview import Interview

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from riskbot.builtin.okx import Exchange
+from riskbot.builtin.okx.exchange import Exchange
 from riskbot.cli.questions import Questions
 from riskbot.plugins import Plugins
 from riskbot.settings.secrets import Secrets

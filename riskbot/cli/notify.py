@@ -31,7 +31,7 @@ def command(receivers: tuple[str, ...], path: Path, *, as_json: bool) -> None:
     """
     import asyncio  # noqa: PLC0415 - see cli/__init__.py
 
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
 
     config, found = load_all(path, check_url=check_url)

@@ -34,7 +34,7 @@ def command(path: Path, *, only_plan: bool, as_json: bool) -> None:
 
     Exit codes: 0 done, 1 riskbot is not running or there is no database, 2 the rules file is wrong; nothing was done.
     """
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.store.outbox import WAITING  # noqa: PLC0415 - see cli/__init__.py
 
     config, found = load_all(path, check_url=check_url)

@@ -81,7 +81,8 @@ def _refuse(systemd: NotifySocket, code: int, *lines: str) -> NoReturn:
 
 def _run(path: Path, redactor: Redactor, systemd: NotifySocket) -> None:
     """Raises ConfigError, StoreError."""
-    from riskbot.builtin.apprise import BadUrl, check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.opening import BadUrl  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import ConfigError, Problem, Stamps  # noqa: PLC0415 - see cli/__init__.py
 
     used = Stamps(path)()
@@ -134,7 +135,7 @@ async def watch(
     config: Config, found: Plugins, path: Path, redactor: Redactor, systemd: NotifySocket, used: object = None
 ) -> None:
     """Run until SIGTERM or Ctrl-C; SIGHUP or a changed file, a plugin's too: go on by the new one."""
-    from riskbot.builtin.okx import Exchange  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.okx.exchange import Exchange  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.cli import wiring  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service import Service, footprint  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.service.crier import Crier  # noqa: PLC0415 - see cli/__init__.py
@@ -172,7 +173,7 @@ def reread(path: Path, db: Path, redactor: Redactor, before: Plugins) -> tuple[C
     A plugin that is wrong in another way than `before` is a mistake here, as one more line of the file.
     """
     from riskbot import settings  # noqa: PLC0415 - see cli/__init__.py
-    from riskbot.builtin.apprise import check_url  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
 
     found = load_plugins(path)
     if new := [trouble for trouble in found.troubles if trouble not in before.troubles]:

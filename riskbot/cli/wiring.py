@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from riskbot.builtin.apprise import AppriseNotifier, BadUrl
-from riskbot.builtin.okx import HOSTS, Credentials, Exchange, OkxSource
+from riskbot.builtin.apprise.notifier import AppriseNotifier
+from riskbot.builtin.apprise.opening import BadUrl
+from riskbot.builtin.okx.exchange import Exchange
+from riskbot.builtin.okx.source import HOSTS, Credentials, OkxSource
 from riskbot.notify import Notifier
 from riskbot.plugins import Plugins
 from riskbot.service import Bundle, strangers

@@ -21,13 +21,13 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from riskbot.builtin import okx
+from riskbot.builtin.okx.replies import BODY_LIMIT, account, owner, unpacked
 from riskbot.history import Point
 from riskbot.playback import Entry, Failure, Known, Reply, moment_of
 from riskbot.rules import suggest
 from riskbot.source import SourceError
 
-LONGEST = okx.BODY_LIMIT
+LONGEST = BODY_LIMIT
 """Bytes of a line."""
 KINDS = ("body", "error", "config")
 _FIRST, _LAST = 10**11, 10**14
@@ -160,7 +160,7 @@ def _happened(at: float, found: dict[str, Any]) -> Entry:
 
 def _reply(at: float, body: dict[str, Any]) -> Entry:
     try:
-        snapshot = okx.account(body if "details" in body else okx.unpacked(body))
+        snapshot = account(body if "details" in body else unpacked(body))
     except SourceError as error:
         if "code" in body:
             return Failure(at, error)
@@ -171,6 +171,6 @@ def _reply(at: float, body: dict[str, Any]) -> Entry:
 
 def _known(at: float, config: dict[str, Any]) -> Entry:
     try:
-        return Known(at, okx.owner(okx.unpacked(config) if "data" in config else config))
+        return Known(at, owner(unpacked(config) if "data" in config else config))
     except SourceError as error:
         raise BadInput(f"no reply of account/config: {error}") from None

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from riskbot.builtin.key_safety import KeySafety
-from riskbot.builtin.okx import ERRORS, HOSTS, Credentials, Exchange, OkxSource
+from riskbot.builtin.okx.errors import ERRORS
+from riskbot.builtin.okx.exchange import Exchange
+from riskbot.builtin.okx.source import HOSTS, Credentials, OkxSource
 from riskbot.model import AccountInfo
 from riskbot.setup.live import Fault, faults
 from riskbot.snapshot import Snapshot

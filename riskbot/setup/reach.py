@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from riskbot.builtin.apprise import AppriseNotifier
+from riskbot.builtin.apprise.notifier import AppriseNotifier
 from riskbot.notify import Notifier
 
 DEADLINE = 5.0

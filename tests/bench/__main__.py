@@ -29,7 +29,8 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from riskbot.builtin.okx import Credentials, Exchange, OkxSource
+from riskbot.builtin.okx.exchange import Exchange
+from riskbot.builtin.okx.source import Credentials, OkxSource
 from riskbot.delivery import Receiver
 from riskbot.health import Problems
 from riskbot.service.clock import Clock
@@ -88,7 +89,7 @@ class Unlimited:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    def pause(self, seconds: float) -> None:
+    def pause(self) -> None:
         """It is not waited for."""
 
 
