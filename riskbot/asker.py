@@ -66,15 +66,18 @@ class _Asked:
             if 2 * len(rows) < len(self.known):
                 part = self.ask(self.rule, moved.part(view, rows))
                 if part.complete and not part.missing:
-                    return self._patched(part)
+                    return self._patched(part, rows)
         answer = self.ask(self.rule, view)
         whole = self.by_row and answer.complete and not answer.missing
         self.known = {reading.ccy: reading for reading in answer.readings} if whole else {}
         return answer
 
-    def _patched(self, part: Measured) -> Measured:
-        """The last answer, with what is said now of some."""
-        self.known.update((reading.ccy, reading) for reading in part.readings)
+    def _patched(self, part: Measured, rows: frozenset[str]) -> Measured:
+        """The last answer, with what is said now of some; of those that are not mentioned now nothing is."""
+        said = {reading.ccy: reading for reading in part.readings}
+        for ccy in rows - said.keys():
+            self.known.pop(ccy, None)
+        self.known |= said
         readings = tuple(self.known.values())
         return Measured(readings, calm=part.calm and (self.last.calm or is_calm(self.rule, readings)))
 

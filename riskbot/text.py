@@ -86,6 +86,11 @@ def cut(words: str, most: int) -> str:
     return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
+def encodable(words: str) -> str:
+    """Without halves of surrogates, as text that was cut or decoded badly may hold: they can't be saved or sent."""
+    return words if words.isascii() else words.encode("utf-8", "replace").decode()
+
+
 def title(event: Event, headline: str, still: Severity = Severity.OK) -> str:
     """The first line: how bad, which account, what and how much.
 

@@ -115,6 +115,25 @@ def test_only_the_currency_that_has_moved_is_asked_about() -> None:
     assert asked(Noted, A="6", G="7") == [CCYS, "AG"]
 
 
+def test_a_currency_that_a_rule_has_nothing_to_say_about_any_more_is_not_remembered() -> None:
+    class Owed(Noted, kind="owed"):
+        BY_ROW = True
+
+        def columns(self) -> tuple[str, ...] | None:
+            return (self.field,)
+
+        def readings(self, view: View) -> Iterator[Reading]:
+            yield from (reading for reading in Noted.readings(self, view) if reading.value)
+
+    rule = Owed.model_validate({"name": "n", "kind": "n", "field": "details.liab", "above": {"info": 5}})
+    asker, life = Asker([rule]), Life([])
+    asker(life.look(1))
+    life.fields["C"]["liab"] = "0"
+    answer = asker(life.look(1))["n"]
+    assert rule.asked[-1] == "C"
+    assert [reading.ccy for reading in answer.readings] == [*"ABDEFG"]
+
+
 def test_where_most_have_moved_all_are_asked_about() -> None:
     assert asked(Noted, A="6", B="6", C="6", D="6") == [CCYS, CCYS]
 

@@ -485,6 +485,11 @@ def test_a_tier_at_nothing_has_no_steps_and_severities_have_none() -> None:
     ]
 
 
+def test_levels_that_count_as_severities_do_are_moved_all_the_same() -> None:
+    found = ways(kind="level", field="details.twap", at_least={"info": 1, "warning": 2, "critical": 3})
+    assert "critical is entered at 4 instead of 3" in found
+
+
 def test_a_mutant_leaves_the_rule_as_it_is() -> None:
     right = rule("level", field="details.twap", at_least={"warning": 2})
     ladder = right._ladder

@@ -284,6 +284,11 @@ async def test_a_slip_of_the_pen_is_answered_with_what_was_meant(tmp_path: Path)
         2,
         'the rule "margin_ratio" is wrong in the file; riskbot check says where\n',
     )
+    (tmp_path / "rules.toml").write_text(RULES.replace("[[accounts]]", "[[account]]"), encoding="utf-8")
+    run = explain(life, "margin_ratio")
+    assert (run.exit_code, run.stderr) == (2, f"{tmp_path / 'rules.toml'}: no account is watched: add [[accounts]]\n")
+    (tmp_path / "rules.toml").write_text(f'{RULES}\n[[rules]]\nname = "x"\nkind = ["x"]\n', encoding="utf-8")
+    assert explain(life, "margin_ratio").exit_code == 0
     (tmp_path / "rules.toml").write_text("plugins = 3\n" + RULES, encoding="utf-8")
     assert explain(life, "margin_ratio").exit_code == 2
     (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")

@@ -272,6 +272,20 @@ def test_plain_numbers_are_made_exact() -> None:
     assert answer.missing == "C no value"
 
 
+def test_what_can_not_be_saved_is_taken_out_of_subjects_notes_and_words() -> None:
+    (reading,) = measure(plugin([Reading(Decimal(1), "cut \ud83d", "caf\udce9 é")]), view()).readings
+    assert reading == Reading(Decimal(1), "cut ?", "caf? é")
+
+    class Cut(Wordy, kind="cut", worse="above"):
+        def say(self, event: Event) -> str:
+            return "half \ud83d"
+
+        def explain(self, view: View, event: Event) -> Iterable[str]:
+            return ["\udce9 é"]
+
+    assert tell(Cut(name="p", kind="cut", above={"info": 1}), view(), event()) == ("half ?", ["? é"])  # type: ignore[call-arg] # at run time
+
+
 def test_a_missing_number_is_told_with_its_reason() -> None:
     answer = measure(plugin([Reading(Decimal(1)), Reading.missing("no liab", "A"), Reading.missing("x", "B")]), view())
 
@@ -297,6 +311,8 @@ NONSENSE = [
     ([Reading(None)], "gave a reading of NoneType"),  # type: ignore[arg-type] # nonsense on purpose
     ([Reading(Decimal("Infinity"))], "gave a reading of Decimal"),
     ([Reading(Decimal("sNaN"))], "gave a reading of Decimal"),
+    ([Reading(Decimal("9e999999"))], "gave a reading of Decimal 9E[+]999999"),
+    ([Reading(Decimal("9e-999999"))], "gave a reading of Decimal 9E-999999"),
     ([Reading(float("-inf"))], "gave a reading of float"),  # type: ignore[arg-type] # nonsense on purpose
     ([Reading(Decimal(1), None)], "no text"),  # type: ignore[arg-type] # nonsense on purpose
     ([Reading(Decimal(1), "A", 5)], "no text"),  # type: ignore[arg-type] # nonsense on purpose

@@ -16,6 +16,7 @@ from riskbot.delivery import Receiver, about_receiver
 from riskbot.health import Problem, Problems, about_refusal
 from riskbot.model import Severity
 from riskbot.notify import Outcome, Verdict
+from riskbot.rulebook import Account
 from riskbot.rules import Rule
 from riskbot.service import Bundle, Service
 from riskbot.service.clock import Clock
@@ -118,6 +119,16 @@ async def test_a_clock_that_was_set_is_told_and_over_after_ten_minutes(seconds: 
     for _ in range(800):
         await me.tick()
     assert (await me.told())[1:] == [("phone", "RESOLVED · riskbot · the clock is steady")]
+
+
+async def test_on_a_fast_clock_a_short_pause_is_none() -> None:
+    me = await Self().load()
+    me.watch._clock = Clock(lambda: me.hands.wall, lambda: me.hands.monotonic, speed=30)
+    await me.tick()
+    await me.tick(0.6)
+    assert await me.told() == []
+    await me.tick(30)
+    assert await me.told() == [("phone", "WARNING · riskbot · riskbot stood still")]
 
 
 async def test_that_riskbot_stood_still_is_told() -> None:
@@ -332,6 +343,29 @@ async def test_accounts_come_and_go(town: Town) -> None:
     assert list(service.watches) == ["other"]
 
 
+@pytest.mark.parametrize("accounts", [["other"], ["main", "other"]], ids=["gone", "another key"])
+async def test_a_last_turn_of_a_closed_watch_does_not_stop_what_is_taken_up(
+    accounts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thief = Thief()
+    town = Town(SurvivingStore(thief))  # type: ignore[arg-type] # enough here
+    town.markets["main"] = Market("2.5")
+    thief.stolen = True
+    service = await town.open(town.bundle())
+    await town.until(town.titles)
+    close = service.watches["main"].close
+
+    async def closing() -> None:
+        await close()
+        thief.stolen = False  # the next commit of the account comes second
+
+    monkeypatch.setattr(service.watches["main"], "close", closing)
+    await service.apply(town.bundle([BLIND], accounts=[Named(name, "another key") for name in accounts]))
+    assert thief.stolen
+    assert service.watches.keys() == {*accounts}
+    await town.close()
+
+
 async def test_an_account_with_another_key_is_watched_anew_and_its_alerts_go_on(town: Town) -> None:
     town.markets["main"] = Market("2.5")
     service = await town.open(town.bundle())
@@ -494,6 +528,25 @@ async def test_a_receiver_that_can_not_be_made_leaves_all_as_it_was(town: Town, 
     assert service.couriers["phone"] is courier
     await town.until(town.titles)
     assert "ValueError; the rules from before stay in force" in town.posts["phone"].sent[0].body
+
+
+async def test_a_mistake_half_way_leaves_what_is_watched_watched_and_says_so(town: Town, file: Desk) -> None:
+    reloader, service = await file.open(), town.service
+    watch, rest = service.watches["main"], town.bundle([BLIND])
+
+    def source(account: Any) -> Any:
+        raise RuntimeError(account.name)
+
+    moved = replace(rest, accounts=(*rest.accounts, Account("desk", 1.0)), source=source)
+    reloader._read = lambda: moved
+    await reloader.reload()
+    polls = watch.polls
+    await town.until(lambda: watch.polls > polls)
+    await town.until(town.titles)
+    assert "RuntimeError; it was taken up in part only: restart riskbot" in town.posts["phone"].sent[0].body
+    reloader._read = lambda: replace(moved, source=rest.source)
+    await reloader.reload()
+    assert service.watches.keys() == {"main", "desk"}
 
 
 async def test_a_file_that_changed_is_read_when_it_has_settled(

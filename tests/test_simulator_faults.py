@@ -292,6 +292,17 @@ async def test_several_spoiling_faults_work_together(client: Client) -> None:
     assert json.loads(body) == {"code": 1.5, "data": [], "msg": ""}
 
 
+@pytest.mark.parametrize("first", ["missing=data", "missing=details", "wrong-types=data", "wrong-types=details"])
+async def test_what_one_fault_has_taken_away_another_can_not_spoil(client: Client, first: str) -> None:
+    client.simulator.inject(first)
+    client.simulator.inject("new-field")
+    client.simulator.inject("missing=details.liab")
+
+    status, body, _ = await client.get()
+
+    assert (status, json.loads(body)["code"]) == (200, "0")
+
+
 async def test_a_stale_reply_is_the_last_good_one_again(client: Client) -> None:
     older, last = await client.data(), await client.data()
     client.simulator.inject("stale times=3")

@@ -90,6 +90,28 @@ async def test_a_source_says_nobody_else_s_secret_either() -> None:
         await unmade.fetch()
 
 
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"uid": 77}, "Expected `str`, got `int` - at `$.uid`"),
+        ({"permissions": None}, "Expected `array`, got `null`"),
+        ({"label": object()}, "object"),
+        ({"mode": "3\ud83d"}, "surrogates not allowed"),
+    ],
+)
+async def test_an_owner_that_could_not_be_remembered_is_not_taken(odd: dict[str, Any], said: str) -> None:
+    failing = Mine(GOOD)
+    failing.info = lambda: asyncio.sleep(0, replace(INFO, **odd))  # type: ignore[method-assign]
+    with pytest.raises(SourceError, match="the source gave an AccountInfo of another form: ") as error:
+        await strangers._GuardedSource(failing, Mine, str).info()
+    assert said in str(error.value)
+
+
+async def test_what_a_source_says_can_be_saved() -> None:
+    with pytest.raises(SourceError, match=r"half \?$"):
+        await guarded(SourceError("half \ud83d")).fetch()
+
+
 async def test_a_source_s_own_remedy_is_heeded() -> None:
     with pytest.raises(SourceError) as error:
         await guarded(SourceError("locked", Remedy.SLOW, Severity.CRITICAL, code="7")).fetch()

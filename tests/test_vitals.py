@@ -317,6 +317,18 @@ async def test_that_a_watch_or_a_courier_stands_still_is_told_until_it_moves() -
     assert told(here) == {}
 
 
+async def test_what_failed_as_soon_as_it_moved_again_is_not_taken_to_work() -> None:
+    here = await ward()
+    for _ in range(32):
+        here.watch.pulse.beat()
+        here.hands.turn(1)
+        found = told(here)
+    assert found == {"delivery to phone": STANDS_STILL}
+    here.courier.pulse.beat()
+    here.desk.problems.fail("delivery to phone", Problem(here.hands.clock.now(), "HTTP 500", 120.0, 1200.0))
+    assert told(here) == {"delivery to phone": "HTTP 500"}
+
+
 async def test_after_riskbot_as_a_whole_stood_still_all_are_given_the_time_to_move_again() -> None:
     here = await ward()
     for seconds in [1] * 10 + [500] + [1] * 30:

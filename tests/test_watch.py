@@ -13,7 +13,7 @@ import pytest
 from riskbot.delivery import Receiver
 from riskbot.model import AccountInfo, Gate, Severity
 from riskbot.service.journal import Journal
-from riskbot.service.watch import Watch
+from riskbot.service.watch import INFO_AGAIN, Watch
 from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, SourceError
 from riskbot.store.surviving import SurvivingStore
@@ -689,6 +689,27 @@ async def test_what_the_key_may_do_is_asked_once_at_a_time() -> None:
     assert asked == 1
     answer.set()
     await desk.watch.close()
+
+
+async def test_a_mistake_as_the_key_is_looked_at_is_told_and_it_is_looked_at_again_soon(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await Desk(KEY).load()
+    await desk.poll()
+    with monkeypatch.context() as at_fault:
+        at_fault.setattr(desk.watch, "_know", lambda _: 1 / 0)
+        await desk.poll(300)
+        await asyncio.sleep(0)
+        assert desk.watch._learning
+        assert desk.watch._learning.exception() is None
+    problem = desk.problems.of("the key of main")
+    assert problem
+    assert problem.why == "ZeroDivisionError"
+    assert "can't read the account's configuration: ZeroDivisionError" in caplog.text
+    for _ in range(2):
+        await desk.poll(INFO_AGAIN)
+        await asyncio.sleep(0)
+    assert "the key of main" not in desk.problems
 
 
 async def test_a_key_whose_account_somebody_else_has_written_takes_up_theirs() -> None:

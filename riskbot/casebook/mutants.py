@@ -58,7 +58,7 @@ Made = tuple[Ladder, str]
 
 def _steps(ladder: Ladder) -> Iterator[Made]:
     """Each tier entered, or left, one step to either side. Severities have no steps between them."""
-    if _is_severities(ladder):
+    if not ladder.plain:
         return
     for rung in ladder.rungs:
         step = abs(rung.enter - rung.exit) or abs(rung.enter) * STEP
@@ -86,11 +86,6 @@ def _conditions(rule: Rule) -> Iterator[Mutant]:
                 text = f"{condition[: found.start()]}{at:f}{condition[found.end() :]}"
                 how = f"{tier} is {text} instead of {condition}"
                 yield Mutant(_with(rule, when={**rule.when, tier: text}, _conditions=None, _fields=None), how)
-
-
-def _is_severities(ladder: Ladder) -> bool:
-    """Does the rule measure a severity, not a number?"""
-    return all(rung.enter == Decimal(rung.severity) and rung.exit == rung.enter - 1 for rung in ladder.rungs)
 
 
 def _replaced(ladder: Ladder, old: Rung, *new: Rung) -> Ladder:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from riskbot.cli import toml
+from riskbot.setup.files import write
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -31,7 +32,7 @@ def update(reports: Iterable[Report]) -> Iterator[str]:
     for path, results in by_file.items():
         before = results[0].page.source.text
         after = _rewritten(before, {result.page.index: _change(result) for result in results})
-        path.write_text(after, encoding="utf-8")
+        write(path, after, path.stat().st_mode & 0o777)
         name, parts = str(path), (before.splitlines(keepends=True), after.splitlines(keepends=True))
         yield "".join(difflib.unified_diff(*parts, name, name))
 

@@ -43,6 +43,8 @@ def command(
     watched = stored.accounts_in(file)
     if account not in (None, *watched):
         _unknown("account", str(account), watched)
+    if not watched:
+        fail(f"{path}: no account is watched: add [[accounts]]", 2)
     name = account or next((known for known in watched if found[rule].watches(known)), next(iter(watched)))
     seen = stored.look_into(db, STATES)
     at, past = (stored.now(), False) if moment is None else (moment, True)

@@ -179,8 +179,8 @@ def rules_in(path: Path) -> dict[str, Rule]:
     except ConfigError:  # whoever needs the file whole says so
         return {}
     file = document(path)
-    entries = [entry for _, entry in tables(file, "rules") if entry.get("kind") in kinds]
-    found = tuple(rule for entry in entries if (rule := _valid(kinds[entry["kind"]], entry)) is not None)
+    entries = [entry for _, entry in tables(file, "rules") if str(entry.get("kind")) in kinds]
+    found = tuple(rule for entry in entries if (rule := _valid(kinds[str(entry["kind"])], entry)) is not None)
     return {rule.name: rule for rule in with_defaults(found, kinds, list(accounts_in(file)))}
 
 

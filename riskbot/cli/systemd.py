@@ -117,15 +117,14 @@ def _place(*, user: bool) -> Path:
 
 def _write(target: Path, text: str, *, force: bool) -> bool:
     """Whole or not at all; was there one before? One that somebody has changed stays."""
+    from riskbot.setup.files import write  # noqa: PLC0415 - see cli/__init__.py
+
     try:
         before = target.read_text(encoding="utf-8") if target.exists() else None
         if before not in (None, text) and not force:
             fail(f"{_diff(before or '', text)}\n{target} is there already and differs so; --force replaces it.", 1)
         target.parent.mkdir(parents=True, exist_ok=True)
-        new = target.with_name(f".{target.name}.new")
-        new.write_text(text, encoding="utf-8")
-        new.chmod(0o644)
-        new.replace(target)
+        write(target, text, 0o644)
     except OSError as error:
         hint = "; run it with sudo, or with --user" if isinstance(error, PermissionError) else ""
         fail(f"can't write {target}: {error.strerror}{hint}", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
+from math import isnan
 from typing import Any
 
 from msgspec import Struct
@@ -40,6 +41,8 @@ class Measured(Struct, frozen=True):
 MOST_READINGS = 10_000
 """Of one rule in one poll. More are nonsense, and would fill the memory."""
 _LONGEST_SUBJECT, _LONGEST_NOTE, _LONGEST_BLAME = 100, 1000, 120
+_MAX_EXPONENT = 1000
+"""Of a reading. It may be a product of several amounts; with much more, to show it in percent would overflow."""
 
 
 def measure(rule: Rule, view: View) -> Measured:
@@ -89,11 +92,13 @@ def _plain(reading: Any) -> bool:
     return (
         type(reading) is Reading
         and type(reading.value) is Decimal
-        and reading.value.is_finite()
+        and _is_sane(reading.value)
         and type(reading.ccy) is str
         and type(reading.note) is str
         and len(reading.ccy) <= _LONGEST_SUBJECT
         and len(reading.note) <= _LONGEST_NOTE
+        and reading.ccy.isascii()
+        and reading.note.isascii()
     )
 
 
@@ -108,14 +113,21 @@ def _checked(reading: Any) -> Reading:
         raise TypeError("gave a reading whose ccy or note is no text")
     if len(reading.ccy) > _LONGEST_SUBJECT or len(reading.note) > _LONGEST_NOTE:
         raise ValueError(f"gave a reading whose ccy or note is longer than {_LONGEST_SUBJECT} or {_LONGEST_NOTE} signs")
-    value: object = reading.value
-    if type(value) is Decimal and (value.is_finite() or value.is_qnan()):
-        return reading
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        number = Decimal(str(value))
-        if not number.is_infinite():
-            return Reading(snapshot.MISSING if number.is_nan() else number, reading.ccy, reading.note)
+    return Reading(_exact(reading.value), text.encodable(reading.ccy), text.encodable(reading.note))
+
+
+def _exact(value: object) -> Decimal:
+    """A number, or one that says that there is none; raises ValueError for what is neither."""
+    if isinstance(value, float) and isnan(value):
+        return snapshot.MISSING
+    number = Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if type(number) is Decimal and (number.is_qnan() or _is_sane(number)):
+        return number
     raise ValueError(f"gave a reading of {type(value).__name__} {text.cut(str(value), 20)}")
+
+
+def _is_sane(number: Decimal) -> bool:
+    return number.is_finite() and -_MAX_EXPONENT < number.adjusted() < _MAX_EXPONENT
 
 
 def _without_secrets(words: str, rule: object) -> str:
@@ -140,7 +152,7 @@ def blame(error: BaseException, method: Callable[..., Any]) -> str:
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
     told = f"the rule failed: {type(error).__name__}: {words}{where}"
-    return told.encode("utf-8", "replace").decode()  # half a surrogate could neither be saved nor sent
+    return text.encodable(told)
 
 
 def no_data(rule: Rule, mode: str) -> str:

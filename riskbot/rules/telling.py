@@ -52,7 +52,11 @@ def stumbles(rule: Rule, view: View, event: Event) -> str:
 def _said(rule: Rule, view: View, event: Event) -> tuple[str, list[str]]:
     lines = rule.explain(view, event)
     said = [lines] if isinstance(lines, str) else islice(lines, _MOST_LINES)
-    return text.cut(str(rule.say(event)), _LONGEST_LINE), [text.cut(str(line), _LONGEST_LINE) for line in said]
+    return _line(rule.say(event)), [_line(words) for words in said]
+
+
+def _line(words: object) -> str:
+    return text.cut(text.encodable(str(words)), _LONGEST_LINE)
 
 
 def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -44,7 +44,7 @@ from riskbot.service.selfwatch import SelfWatch, health
 from riskbot.service.vitals import Vitals
 from riskbot.service.watch import Watch
 from riskbot.settings import SELF
-from riskbot.store import Kept, Message
+from riskbot.store import Fenced, Kept, Message
 from riskbot.store.outbox import WAITING
 from riskbot.store.surviving import SurvivingStore
 from riskbot.text import span
@@ -123,15 +123,22 @@ class Service:
     async def apply(self, bundle: Bundle) -> None:
         """Go over to another bundle. What is the same in both goes on as if nothing had happened.
 
-        Raises what a notifier raises that can't be made; then nothing has changed.
+        Raises what a notifier raises that can't be made; then nothing has changed. Whatever else it raises is a mistake
+        of riskbot: `bundle` is the new one by then, and what is watched goes on being watched.
         """
         ready = await self._made_notifiers(bundle)
         old, self.bundle = self.bundle, replace(bundle, notifier=ready.__getitem__)
+        try:
+            await self._go_over(old, bundle)
+        finally:
+            self._pace()
+
+    async def _go_over(self, old: Bundle, bundle: Bundle) -> None:
         self._minder.use(bundle.plugins, bundle.redact)
         await self._journal.write()
         await self._keep()
         await self._hire(bundle.receivers)
-        kept = [account.name for account in bundle.accounts if account in old.accounts]
+        kept = [a.name for a in bundle.accounts if a in old.accounts and a.name in self.watches]
         for name in self.watches.keys() - {*kept}:
             await self.watches.pop(name).close()
             for part in (about_watch(name), about_polls(name), about_key(name)):
@@ -144,7 +151,6 @@ class Service:
             await self.watches[name].use(bundle.rules, bundle.receivers, self._store, self._hash)
         await self._self_watch.use(_health(bundle), bundle.receivers)
         await self._close_strangers()
-        self._pace()
 
     async def _keep(self) -> None:
         """Remember what is watched from now on: what is recorded names it."""
@@ -168,7 +174,7 @@ class Service:
         bundle = self.bundle
         judge = self._judge(account.name, bundle.rules, Recorder(account.name, self._hash))
         watch = Watch(judge, bundle.source(account), self.clock, self.problems, account.poll_every, self._ask)
-        await watch.load(self._store)
+        await _though_overtaken(lambda: watch.load(self._store))
         self.watches[account.name] = watch
 
     def _ask(self, rule: Rule, view: View) -> Measured:
@@ -181,10 +187,14 @@ class Service:
         names = {account.name for account in self.bundle.accounts} | {SELF}
         for name in await self._store.accounts():
             if name not in names and not name.startswith("@"):
-                await self._judge(name, [], Recorder(name, self._hash)).load(self.clock.now())
+                await self._close_stranger(name)
         for _, message in await self._store.outbox(WAITING):
             if message.receiver not in self.couriers:
                 await self._give_up(message)
+
+    async def _close_stranger(self, name: str) -> None:
+        judge = self._judge(name, [], Recorder(name, self._hash))
+        await _though_overtaken(lambda: judge.load(self.clock.now()))
 
     async def _give_up(self, message: Message) -> None:
         """Its receiver is not there any more. Should it come back, it is told anew, and of this as missed."""
@@ -339,6 +349,14 @@ class Service:
         now = self.clock.now()
         due = [await self._store.next_due(name) for name in self.couriers]
         return all(courier.idle for courier in self.couriers.values()) and all(at is None or at > now for at in due)
+
+
+async def _though_overtaken(load: Callable[[], Awaitable[object]]) -> None:
+    """Load what an account's former watch has written. A turn of it that did not end in time may write once more."""
+    try:
+        await load()
+    except Fenced:
+        await load()
 
 
 def _health(bundle: Bundle) -> Health:

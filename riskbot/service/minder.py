@@ -35,7 +35,7 @@ class Minder:
     def __init__(self, clock: Clock, problems: Problems, stopwatch: Callable[[], float] = clocks.stopwatch) -> None:
         self._clock, self._problems, self._stopwatch = clock, problems, stopwatch
         self._plugins = Plugins()
-        self._redact: Callable[[str], str] = str
+        self._redact: Callable[[str], str] = text.encodable
         self._rests: dict[str, tuple[float, str]] = {}
         """Until when what took too long is left alone, and why; shared by all accounts."""
         self._failed_at: dict[str, float] = {}
@@ -43,7 +43,8 @@ class Minder:
     def use(self, plugins: Plugins, redact: Callable[[str], str] = str) -> None:
         """From now on these. redact: takes out of their words what nobody may see."""
         gone = set(self._plugins.names()) - set(plugins.names())
-        self._plugins, self._redact, self._rests, self._failed_at = plugins, redact, {}, {}
+        self._plugins, self._rests, self._failed_at = plugins, {}, {}
+        self._redact = lambda words: text.encodable(redact(words))
         for name in gone:
             self._problems.forget(about_plugin(name))
         for name in plugins.names():

@@ -66,6 +66,7 @@ class Reloader:
 
     async def reload(self) -> None:
         """Validate all of it; only then use it."""
+        before = self._service.bundle
         try:
             await self._service.apply(await asyncio.to_thread(self._read))
         except ConfigError as error:
@@ -73,12 +74,17 @@ class Reloader:
             self._refused(f"{error.problems[0]}{f' (and {more} more)' if more else ''}")
         except Exception as error:  # a mistake of riskbot or of a plugin: the old rules must go on
             log.exception("%s can't be used", self._path.name)
-            self._refused(type(error).__name__)
+            if self._service.bundle is before:
+                self._refused(type(error).__name__)
+            else:
+                self._tell(f"{type(error).__name__}; it was taken up in part only: restart riskbot")
         else:
             self._service.problems.clear(self._path.name)
             log.info("%s: taken up", self._path.name)
 
     def _refused(self, why: str) -> None:
         log.error("%s can't be used; the rules from before stay in force: %s", self._path.name, why)
-        told = f"{why}; the rules from before stay in force"
+        self._tell(f"{why}; the rules from before stay in force")
+
+    def _tell(self, told: str) -> None:
         self._service.problems.happened(self._path.name, Problem(self._service.clock.now(), told, 0.0, 0.0))

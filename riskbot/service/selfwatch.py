@@ -111,7 +111,7 @@ class SelfWatch:
             way = "ahead" if step.seconds > 0 else "back"
             why = f"the machine's clock was set {way} by {text.span(abs(step.seconds))} at {text.clock(step.at)}"
             self._problems.happened(CLOCK, Problem(now, why, 0.0, NEVER))
-        elif self._looked and now - self._looked > STOOD_STILL:
+        elif self._looked and now - self._looked > STOOD_STILL * self._clock.speed:
             why = f"nothing was watched for {text.span(now - self._looked)}, until {text.clock(now)}"
             self._problems.happened(WATCH, Problem(now, why, 0.0, 0.0 if self._exposed() else NEVER))
         self._looked = now

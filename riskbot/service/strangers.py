@@ -10,8 +10,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
+from riskbot import text
 from riskbot.model import AccountInfo, Severity
 from riskbot.notify import Notifier, Outcome, Text, Verdict
 from riskbot.plugins.blame import Refused, raised
@@ -64,7 +66,7 @@ def notifier(url: str, makers: Mapping[str, Callable[[str], Notifier]], redact: 
 
 
 def _both(own: Redactor, redact: Redact) -> Redact:
-    return lambda words: redact(own.redact(words))
+    return lambda words: text.encodable(redact(own.redact(words)))
 
 
 def _checked(made: Any, methods: tuple[str, ...]) -> Any:
@@ -116,7 +118,11 @@ class _GuardedSource:
         return snapshot
 
     async def info(self) -> AccountInfo:
-        info = await self._asked(self._made.info(), AccountInfo)
+        given = await self._asked(self._made.info(), AccountInfo)
+        try:  # it is remembered: what can't be read again would take the account's alerts with it
+            info = msgspec.json.decode(msgspec.json.encode(given), type=AccountInfo)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise SourceError(self._clean(f"the source gave an AccountInfo of another form: {error}")) from None
         return replace(info, label=self._clean(info.label))
 
     async def close(self) -> None:

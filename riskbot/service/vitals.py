@@ -64,7 +64,8 @@ class Vitals:
         parts |= {about_receiver(name): courier.pulse for name, courier in self._couriers.items()}
         found = {part: still for part, pulse in parts.items() if (still := pulse.stuck_for(now, awake))}
         for part in self._told & parts.keys() - found.keys():
-            problems.clear(part)
+            if (problem := problems.of(part)) and problem.why == STANDS_STILL:  # it may have failed since it moves
+                problems.clear(part)
         for part, still in found.items():
             problems.fail(part, Problem(now - still, STANDS_STILL, 0.0, 0.0))
         self._told = frozenset(found)

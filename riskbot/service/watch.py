@@ -187,8 +187,8 @@ class Watch:
         self.pulse.beat()
 
     async def _guarded(self, turn: Callable[[], Awaitable[None]]) -> None:
-        await self._mind_the_clock()
         try:
+            await self._mind_the_clock()
             if self._fenced:
                 await self._take_up_theirs()
             await turn()
@@ -239,21 +239,30 @@ class Watch:
             await self._failed(found)
 
     async def _learn(self) -> None:
-        """Who the key belongs to: at the start and every few minutes. What is known stays known."""
-        info = await asked(self._source.info(), 2 * TURN_DEADLINE)
-        if isinstance(info, SourceError):
-            now = self._clock.now()
-            self._info_due = now + INFO_AGAIN
-            self._unlearned.fails(info.why)
-            if self._info is not None and not self.why:  # else `blind` says so, of the rule or of the whole account
-                self._problems.fail(self._key, Problem(now, info.why, UNCHECKED, inf))
-            return
-        self._unlearned.works(self._clock.now())
-        self._problems.clear(self._key)
+        """Who the key belongs to: at the start and every few minutes. Never raises: nobody waits for it."""
         try:
-            await self._know(info)
+            await self._ask_whose()
         except Fenced:
             self._fenced = True
+        except Exception as error:  # noqa: BLE001 - as above
+            self._did_not_learn(type(error).__name__, logging.ERROR, error)
+
+    async def _ask_whose(self) -> None:
+        """What is known stays known, while nothing is heard."""
+        info = await asked(self._source.info(), 2 * TURN_DEADLINE)
+        if isinstance(info, SourceError):
+            self._did_not_learn(info.why)
+            return
+        await self._know(info)
+        self._unlearned.works(self._clock.now())
+        self._problems.clear(self._key)
+
+    def _did_not_learn(self, why: str, level: int = logging.WARNING, error: Exception | None = None) -> None:
+        now = self._clock.now()
+        self._info_due = now + INFO_AGAIN
+        self._unlearned.fails(why, level, error)
+        if self._info is not None and not self.why:  # else `blind` says so, of the rule or of the whole account
+            self._problems.fail(self._key, Problem(now, why, UNCHECKED, inf))
 
     async def _know(self, info: AccountInfo) -> None:
         """Numbers of another account than before are not judged: they would end what is open, and begin nothing."""

@@ -193,7 +193,7 @@ def _bad_fallbacks(document: dict[str, Any]) -> Iterator[Loc]:
         for i, word in enumerate(words if isinstance(words, list) else ()):
             if word == name:
                 yield Loc(("receivers", name, "fallback", i), "fallback: that is this receiver itself; name another")
-            elif word not in receivers:
+            elif not isinstance(word, str) or word not in receivers:
                 yield Loc(("receivers", name, "fallback", i), no_such("receiver", word, [str(r) for r in receivers]))
 
 

@@ -107,7 +107,7 @@ def _calm(rule: Rule, worst: Reading) -> str:
     over = max((want.over for want in rule.wants()), default=0.0)
     if over:
         return f"it compares with the last {span(over)}, from now on"
-    if all(rung.enter == Decimal(rung.severity) and rung.exit == rung.enter - 1 for rung in rule.ladder().rungs):
+    if not rule.ladder().plain:
         return ""
     if unit(rule) == "level":
         return f"{worst.ccy} level {number(worst.value)}"

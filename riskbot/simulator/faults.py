@@ -242,15 +242,20 @@ def _no_data(reply: dict[str, Any], _: str) -> None:
 def _places(reply: dict[str, Any], path: str) -> list[tuple[dict[str, Any], str]]:
     """The objects a path means, each with the key in it: the envelope, the account, or each currency.
 
-    Without a path: the account and each currency.
+    Without a path: the account and each currency. What another fault has spoiled already is passed over.
     """
     if path in reply:
         return [(reply, path)]
-    rows = [row for account in reply["data"] for row in account.get("details", [])]
+    accounts = _dicts(reply.get("data"))
+    rows = [row for account in accounts for row in _dicts(account.get("details"))]
     level, dot, key = path.rpartition(".")
     if dot and level == "details":
         return [(row, key) for row in rows]
-    return [(place, path) for place in [*reply["data"], *([] if path else rows)]]
+    return [(place, path) for place in [*accounts, *([] if path else rows)]]
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 _EDITS: dict[str, Callable[[dict[str, Any], str], None]] = {
