@@ -34,7 +34,12 @@ class Ward:
         self.courier = Courier(Receiver("phone"), self.making, self.store, self.hands.clock, self.desk.problems)
         self.loop = Pulse(self.hands.clock, 30)
         self.vitals = Vitals(
-            {"main": self.watch}, {"phone": self.courier}, self.store, self.hands.clock, {"the self-watch": self.loop}
+            {"main": self.watch},
+            {"phone": self.courier},
+            self.store,
+            self.hands.clock,
+            {"the self-watch": self.loop},
+            self.desk.problems,
         )
 
     async def live(self, seconds: float = 0, *, carry: bool = True) -> None:
@@ -79,7 +84,7 @@ async def test_it_is_ready_once_each_account_was_polled_and_each_courier_has_wha
     assert here.vitals.ready()
     here.courier.retire()
     await running
-    assert not Vitals({}, {}, here.store, here.hands.clock, {}).ready()
+    assert not Vitals({}, {}, here.store, here.hands.clock, {}, here.desk.problems).ready()
 
 
 async def test_an_account_without_a_good_answer_for_15_s_is_not_watched() -> None:
@@ -152,8 +157,10 @@ async def test_an_answer_that_is_frozen_is_not_fresh() -> None:
 async def test_a_critical_message_may_not_be_unsent_for_more_than_a_minute() -> None:
     here = await ward(*[REFUSES] * 99)
     here.desk.market.ratio = "2.5"
-    await here.live(59)
+    await here.live(9)
     assert here.reasons() == []
+    await here.live(50)
+    assert here.reasons() == ["phone: nothing is delivered for 58 s: HTTP 503"]
     await here.live(2)
     assert here.reasons() == ["phone: a critical message is unsent for 1 min 1 s: HTTP 503"]
     assert here.stuck() == []
@@ -162,11 +169,38 @@ async def test_a_critical_message_may_not_be_unsent_for_more_than_a_minute() -> 
     assert here.reasons() == []
 
 
-async def test_a_milder_message_may_wait() -> None:
+async def test_a_milder_message_may_wait_until_it_is_told_that_the_receiver_fails() -> None:
     here = await ward(*[REFUSES] * 999)
     here.desk.market.ratio = "4"
-    await here.live(100)
+    await here.live(115)
     assert here.postman.sent
+    assert here.reasons() == []
+    await here.live(15)
+    assert here.reasons() == ["phone: nothing is delivered for 2 min 9 s: HTTP 503"]
+    here.postman.verdicts.clear()
+    await here.live(400)
+    assert here.reasons() == []
+
+
+async def test_a_message_that_was_not_tried_yet_is_unsent_for_the_reason_of_those_before_it() -> None:
+    here = await ward(*[Verdict(Outcome.BROKEN, "HTTP 401")] * 999)
+    here.desk.market.ratio = "4"
+    await here.live(5)
+    here.desk.market.ratio = "2.5"
+    await here.live(62, carry=False)
+    assert here.reasons() == ["phone: a critical message is unsent for 1 min 7 s: HTTP 401"]
+
+
+async def test_a_rule_without_data_is_a_reason_as_soon_as_it_is_told() -> None:
+    here = await ward()
+    await here.live(5)
+    here.desk.market.ratio = "?"
+    await here.live(29)
+    assert here.reasons() == []
+    await here.live(3)
+    assert here.reasons() == ['main: rule "margin_ratio" has had no data for 32 s: mgnRatio']
+    here.desk.market.ratio = "12"
+    await here.live(60)
     assert here.reasons() == []
 
 
@@ -202,9 +236,9 @@ async def test_that_something_told_is_over_need_not_be_told_once_it_was_given_up
     here.desk.market.ratio = "20"
     await here.live(100)
     (closing,) = here.store.unsent()
-    assert here.reasons()
+    assert "a critical message is unsent" in here.reasons()[0]
     await here.store.dead(closing, here.hands.clock.now(), "older than a day")
-    assert here.reasons() == []
+    assert here.reasons() == ["phone: nothing is delivered for 1 min 10 s: HTTP 503"]
 
 
 async def test_a_receiver_that_has_left_is_owed_nothing() -> None:
@@ -297,7 +331,7 @@ async def test_a_loop_that_does_not_move_is_stuck() -> None:
 
 def told(here: Ward) -> dict[str, str]:
     """Riskbot's own problems by now, after a look that comes every second."""
-    here.vitals.tell(here.desk.problems, here.hands.clock.now())
+    here.vitals.tell(here.hands.clock.now())
     parts = ("watching main", "delivery to phone")
     return {part: problem.why for part in parts if (problem := here.desk.problems.of(part))}
 

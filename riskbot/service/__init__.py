@@ -91,7 +91,7 @@ class Service:
         self.host = Host(self.watches, store, self.problems, self._offsets, lambda: self.bundle.store.max_mb)
         self._journal = Journal(self.watches, store, self.clock, lambda: self.bundle.store)
         loops = {"the self-watch": self._self_watch.pulse}
-        self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops)
+        self.vitals = Vitals(self.watches, self.couriers, store, self.clock, loops, self.problems)
         self._heartbeat = Heartbeat(lambda: self.bundle.heartbeat, self.vitals, self.clock, self.problems)
 
     async def run(self, stop: asyncio.Event, *others: Coroutine[Any, Any, Any]) -> None:
@@ -280,7 +280,7 @@ class Service:
     async def _look(self, now: float, late: float) -> None:
         """What the self-watch looks at besides its own."""
         self._minder.look(now)
-        self.vitals.tell(self.problems, now)
+        self.vitals.tell(now)
         await self.host.look(now, late)
 
     def _failing(self, now: float) -> dict[str, str]:

@@ -36,9 +36,10 @@ class Vitals:
         store: SurvivingStore,
         clock: Clock,
         loops: Mapping[str, Pulse],
+        problems: Problems,
     ) -> None:
         self._watches, self._couriers, self._store = watches, couriers, store
-        self._clock, self._loops = clock, loops
+        self._clock, self._loops, self._problems = clock, loops, problems
         self._looked = self._awake = -inf
         self._told = frozenset[str]()
 
@@ -49,7 +50,8 @@ class Vitals:
 
     def reasons(self, now: float) -> list[str]:
         """Why riskbot can't be relied on at the moment, for people; empty: it can."""
-        return [*self._blind(now), *self._unsent(now), *self._store_fails(), *self.stuck(now)]
+        unseen = [*self._blind(now), *self._without_data(now)]
+        return [*unseen, *self._undelivered(now), *self._store_fails(), *self.stuck(now)]
 
     def stuck(self, now: float) -> list[str]:
         """Which polls, couriers or loops have not moved although they should have, for people."""
@@ -57,17 +59,18 @@ class Vitals:
             f"{name} stood still for {span(still)}" for name, pulse in self._pulses() if (still := pulse.stuck_for(now))
         ]
 
-    def tell(self, problems: Problems, now: float) -> None:
+    def tell(self, now: float) -> None:
         """Which watches and couriers stand still: they can't say so themselves. To be called every second."""
         awake = self._awake_since(now)
         parts = {about_watch(name): watch.pulse for name, watch in self._watches.items()}
         parts |= {about_receiver(name): courier.pulse for name, courier in self._couriers.items()}
         found = {part: still for part, pulse in parts.items() if (still := pulse.stuck_for(now, awake))}
         for part in self._told & parts.keys() - found.keys():
-            if (problem := problems.of(part)) and problem.why == STANDS_STILL:  # it may have failed since it moves
-                problems.clear(part)
+            problem = self._problems.of(part)
+            if problem and problem.why == STANDS_STILL:  # else it has failed since it moves
+                self._problems.clear(part)
         for part, still in found.items():
-            problems.fail(part, Problem(now - still, STANDS_STILL, 0.0, 0.0))
+            self._problems.fail(part, Problem(now - still, STANDS_STILL, 0.0, 0.0))
         self._told = frozenset(found)
 
     def _awake_since(self, now: float) -> float:
@@ -97,17 +100,34 @@ class Vitals:
             elif not self.sees(watch, now):
                 yield f"{name}: not seen for {span(age)}{why}"
 
-    def _unsent(self, now: float) -> Iterator[str]:
-        """Of each receiver the message that it has been owed longest: it waits, or was given up."""
+    def _without_data(self, now: float) -> Iterator[str]:
+        """Rules of which it is told that they have no number that they should have."""
+        for name, watch in self._watches.items():
+            alerts = watch.alerts
+            told = [alerts.alerts.get(rule.name, {}) for rule in watch.judge.rules if rule.SEES_OUTAGE]
+            for rule, blind in alerts.blind.items():
+                if any(rule in subjects and subjects[rule].shown for subjects in told):
+                    yield f'{name}: rule "{rule}" has had no data for {span(now - blind.since)}: {blind.why}'
+
+    def _undelivered(self, now: float) -> Iterator[str]:
+        """Why a receiver is not sure to hear: a critical message is unsent, or it is told by now that it fails."""
+        owed = self._owed()
+        for receiver in self._couriers:
+            problem, message = self._problems.of(about_receiver(receiver)), owed.get(receiver)
+            if message and (age := now - message.since) > UNSENT * self._clock.speed:
+                why = message.error or (problem.why if problem else "")
+                yield f"{receiver}: {_one(message.urgency)} message is unsent for {span(age)}{why and f': {why}'}"
+            elif problem and problem.severity(now) and problem.why != STANDS_STILL:
+                yield f"{receiver}: nothing is delivered for {span(now - problem.since)}: {problem.why}"
+
+    def _owed(self) -> dict[str, Message]:
+        """The message of critical or worse that each receiver has been owed longest: it waits, or was given up."""
         owed: dict[str, Message] = {}
         for message in (*self._store.unsent(), *filter(_is_missed, self._store.given_up())):
             first = owed.get(message.receiver, message)
-            if message.urgency >= Severity.CRITICAL and message.receiver in self._couriers:
+            if message.urgency >= Severity.CRITICAL:
                 owed[message.receiver] = min(message, first, key=lambda row: row.since)
-        for receiver, message in owed.items():
-            if (age := now - message.since) > UNSENT * self._clock.speed:
-                why = f": {message.error}" if message.error else ""
-                yield f"{receiver}: {_one(message.urgency)} message is unsent for {span(age)}{why}"
+        return owed
 
     def _store_fails(self) -> Iterator[str]:
         if self._store.failing is not None:
