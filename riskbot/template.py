@@ -79,12 +79,7 @@ def parse(source: str, labels: Iterable[str] = ()) -> Template:
 
 def render(template: Template, facts: Facts) -> list[str]:
     """Its lines, each really on one line. Never fails: what is not there is `no value`."""
-    return [_one_line("".join(piece(facts) for piece in pieces)) for pieces in template]
-
-
-def _one_line(words: str) -> str:
-    """Without what a terminal would obey, and without the gap that an empty value leaves."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
+    return [text.one_line("".join(piece(facts) for piece in pieces)) for pieces in template]
 
 
 def _pieces(line: str, labels: list[str]) -> Iterator[Piece]:

@@ -86,6 +86,16 @@ def cut(words: str, most: int) -> str:
     return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
+def printable(words: str) -> str:
+    """With a blank for each sign that a terminal would obey, or could not show."""
+    return words if words.isprintable() else "".join(sign if sign.isprintable() else " " for sign in words)
+
+
+def one_line(words: str) -> str:
+    """The same, without gaps."""
+    return " ".join(printable(words).split())
+
+
 def encodable(words: str) -> str:
     """Without halves of surrogates, as text that was cut or decoded badly may hold: they can't be saved or sent."""
     return words if words.isascii() else words.encode("utf-8", "replace").decode()

@@ -82,8 +82,9 @@ def headline(alert: Mapping[str, Any]) -> str:
 
 def plain(words: str) -> str:
     """On one line, without signs that a terminal would obey, nor secrets: a plugin's words may hold any."""
-    words = veil().redact(words)
-    return words if words.isprintable() else "".join(sign if sign.isprintable() else " " for sign in words)
+    from riskbot.text import printable  # noqa: PLC0415 - see cli/__init__.py
+
+    return printable(veil().redact(words))
 
 
 Line = tuple[Sequence["Text"], Sequence["Text"]]

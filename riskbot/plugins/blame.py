@@ -54,8 +54,7 @@ def in_words(error: BaseException) -> str:
         words = str(error)
     except Exception:  # noqa: BLE001 - a plugin's error may fail at its own words
         words = "?"
-    words = "".join(sign if sign.isprintable() else " " for sign in text.cut(words, LONGEST))
-    return f"{type(error).__name__}: {' '.join(words.split())}".removesuffix(": ")
+    return f"{type(error).__name__}: {text.one_line(text.cut(words, LONGEST))}".removesuffix(": ")
 
 
 def _frames(frame: TracebackType | None) -> Iterator[tuple[str, int]]:

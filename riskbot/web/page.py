@@ -22,7 +22,7 @@ from riskbot.service.watch import Watch
 from riskbot.snapshot import MODES
 from riskbot.store import Message
 from riskbot.text import clock as moment
-from riskbot.text import cut, number, percent, span, usd
+from riskbot.text import cut, number, percent, printable, span, usd
 from riskbot.web.chart import chart
 
 HERE = Path(__file__).parent
@@ -50,9 +50,7 @@ class Page:
             """Every single value goes through here, and is escaped after."""
             if isinstance(value, Markup):
                 return value
-            words = redact(str(value))
-            plain = words if words.isprintable() else "".join(sign if sign.isprintable() else " " for sign in words)
-            return cut(plain, LONGEST)
+            return cut(printable(redact(str(value))), LONGEST)
 
         drawing = Environment(
             loader=FileSystemLoader(HERE),

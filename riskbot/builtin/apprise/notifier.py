@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from riskbot.builtin.apprise.judging import Entry, judge
-from riskbot.builtin.apprise.opening import one_line, opened, schema_of
+from riskbot.builtin.apprise.opening import in_short, opened, schema_of
 from riskbot.model import Severity
 from riskbot.notify import Outcome, Text, Verdict
 from riskbot.redact import Redactor, secrets_of
@@ -90,7 +90,7 @@ class AppriseNotifier:
 
     def _clean(self, why: str) -> str:
         """One line without secrets."""
-        return one_line(self._redactor.redact(why))
+        return in_short(self._redactor.redact(why))
 
 
 def _notify(app: Apprise, text: Text) -> AppriseResult:

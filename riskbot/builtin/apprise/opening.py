@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from riskbot.redact import Redactor
 from riskbot.settings.model import LOOPBACK
-from riskbot.text import cut
+from riskbot.text import cut, one_line
 
 if TYPE_CHECKING:
     from apprise import Apprise, AppriseAsset, NotifyBase
@@ -139,7 +139,7 @@ def services() -> Any:
 
 def _reason(error: Exception, redactor: Redactor) -> str:
     """Return Apprise's reason without what it quotes in brackets: the part of the URL that it dislikes."""
-    return one_line(redactor.redact(re.sub(r"\s*\([^()]*\)", "", str(error))).rstrip(" :"))
+    return in_short(redactor.redact(re.sub(r"\s*\([^()]*\)", "", str(error))).rstrip(" :"))
 
 
 def _unknown(url: str) -> str:
@@ -162,7 +162,6 @@ def schema_of(url: str) -> str:
     return match[1].lower() if match else ""
 
 
-def one_line(text: str) -> str:
-    """Its printable signs in one line, cut. Redact before: half a secret would not be found."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return cut(line, WHY_LENGTH)
+def in_short(words: str) -> str:
+    """On one line, cut. Redact before: half a secret would not be found."""
+    return cut(one_line(words), WHY_LENGTH)
