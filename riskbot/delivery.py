@@ -212,8 +212,7 @@ def ongoing(account: str, alerts: Alerts, now: float, measured: Mapping[str, Mea
     """
     return [
         _as_it_stands(account, rule, subject, alert, now, Cause.ONGOING, measured)
-        for rule, subjects in alerts.alerts.items()
-        for subject, alert in subjects.items()
+        for rule, subject, alert in alerts.each()
     ]
 
 
@@ -223,8 +222,7 @@ def reminders(
     """What was told and lasts, where somebody has not heard of it for so long that it is time to say it again."""
     return [
         _as_it_stands(account, name, subject, alert, now, Cause.REMINDER, measured)
-        for name, subjects in alerts.alerts.items()
-        for subject, alert in subjects.items()
+        for name, subject, alert in alerts.each()
         if alert.shown and name in rules and _is_due_somewhere(f"{name}/{subject}", alerts, rules[name], now)
     ]
 

@@ -281,14 +281,13 @@ def adopt(account: str, rules: Iterable[Rule], alerts: Alerts, now: float) -> St
     mine = {rule.name: rule for rule in rules if rule.watches(account)}
     alerts = _renamed(mine, alerts)
     kept, events = dict(alerts.alerts), list[Event]()
-    for name, subjects in alerts.alerts.items():
-        for subject, alert in subjects.items():
-            if _busy(alert) and (name not in mine or not keeps(mine[name], subject, mine)):
-                over = _over(alert, now)
-                kept[name] = {**kept[name], subject: over}
-                if alert.shown:
-                    event = _event(account, name, subject, alert, over, None, now)
-                    events.append(replace(event, cause=Cause.RULE_CHANGED if name in mine else Cause.RULE_REMOVED))
+    for name, subject, alert in alerts.each():
+        if _busy(alert) and (name not in mine or not keeps(mine[name], subject, mine)):
+            over = _over(alert, now)
+            kept[name] = {**kept[name], subject: over}
+            if alert.shown:
+                event = _event(account, name, subject, alert, over, None, now)
+                events.append(replace(event, cause=Cause.RULE_CHANGED if name in mine else Cause.RULE_REMOVED))
     blind = {name: since for name, since in alerts.blind.items() if name in mine}
     if kept == alerts.alerts and blind == alerts.blind:
         return Step(alerts)

@@ -139,6 +139,10 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
     uid: str = ""
     gate: Gate | None = None
 
+    def each(self) -> Iterator[tuple[str, str, Alert]]:
+        """All that are remembered: rule, subject and alert."""
+        return ((rule, subject, alert) for rule, some in self.alerts.items() for subject, alert in some.items())
+
     def near(self, at_least: Severity, besides: frozenset[str] = frozenset()) -> bool:
         """As `open`, but also what is only on its way there."""
         return any(max((alert.shown, *alert.up)) >= at_least for alert in self._besides(besides))
@@ -149,7 +153,7 @@ class Alerts(Struct, frozen=True, omit_defaults=True):
 
     def _besides(self, rules: frozenset[str]) -> Iterator[Alert]:
         """Those of all other rules."""
-        return (alert for rule, subjects in self.alerts.items() if rule not in rules for alert in subjects.values())
+        return (alert for rule, _, alert in self.each() if rule not in rules)
 
 
 class Blind(Struct, frozen=True):

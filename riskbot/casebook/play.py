@@ -264,7 +264,6 @@ class _Stage:
         alerts = msgspec.json.decode(state.value or b"{}", type=Alerts) if state else Alerts()
         return [
             Acknowledgement(account, rule, subject, alert.episode, alert.shown, until, alert.peak)
-            for rule, subjects in alerts.alerts.items()
-            for subject, alert in subjects.items()
+            for rule, subject, alert in alerts.each()
             if alert.shown and name in (rule, f"{rule}/{subject}")
         ]

@@ -44,7 +44,7 @@ class Scribe:
         down = course.reply(t) is None
         rules = [rule for rule in watch.judge.rules if not rule.SEES_OUTAGE]
         values = {} if down else {key: value for rule in rules for key, value in _values(rule, watch, course.mode(t))}
-        alerts = {(r, s): alert for r, subjects in watch.alerts.alerts.items() for s, alert in subjects.items()}
+        alerts = {(rule, subject): alert for rule, subject, alert in watch.alerts.each()}
         self.samples.append(Sample(t, down, values, alerts))
 
 

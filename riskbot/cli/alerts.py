@@ -67,8 +67,7 @@ def _rows(account: str, alerts: Alerts, said: Rows) -> list[dict[str, Any]]:
     """One for each alert that is open or on its way, and for each rule without data."""
     found = [
         _row(account, rule, subject, alert, _told(account, f"{rule}/{subject}", alerts, said))
-        for rule, subjects in alerts.alerts.items()
-        for subject, alert in subjects.items()
+        for rule, subject, alert in alerts.each()
         if alert.shown or alert.up
     ]
     blind = [

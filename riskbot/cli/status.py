@@ -105,8 +105,8 @@ def _worst(alerts: Alerts, now: float) -> tuple[str, int]:
     """`CRITICAL margin ratio for 5 min`, and how many are open."""
     from riskbot.text import span  # noqa: PLC0415 - see cli/__init__.py
 
-    found = [(a, f"{rule} {s}".rstrip()) for rule, subjects in alerts.alerts.items() for s, a in subjects.items()]
-    found = sorted((pair for pair in found if pair[0].shown), key=lambda pair: (-pair[0].shown, pair[0].opened))
+    found = [(alert, f"{rule} {subject}".rstrip()) for rule, subject, alert in alerts.each() if alert.shown]
+    found.sort(key=lambda pair: (-pair[0].shown, pair[0].opened))
     if not found:
         return "", 0
     alert, name = found[0]
@@ -167,10 +167,9 @@ def _troubles(seen: Look) -> Iterator[tuple[str, float, str]]:
     from riskbot.settings import SELF  # noqa: PLC0415 - see cli/__init__.py
 
     notes = {(e.rule, e.subject): e.note for e in seen.events if e.account == SELF}
-    for rule, subjects in seen.alerts.get(SELF, Alerts()).alerts.items():
-        for subject, alert in subjects.items():
-            if alert.shown:
-                yield subject, alert.opened, notes.get((rule, subject), "")
+    for rule, subject, alert in seen.alerts.get(SELF, Alerts()).each():
+        if alert.shown:
+            yield subject, alert.opened, notes.get((rule, subject), "")
 
 
 def _own(seen: Look, now: float) -> Iterator[dict[str, Any]]:

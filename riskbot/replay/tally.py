@@ -148,12 +148,7 @@ class Tally:
             episode.since = at
 
     def _see(self, alerts: Alerts) -> None:
-        flapping = {
-            (rule, subject)
-            for rule, subjects in alerts.alerts.items()
-            for subject, alert in subjects.items()
-            if alert.flapping
-        }
+        flapping = {(rule, subject) for rule, subject, alert in alerts.each() if alert.flapping}
         self.flaps.update(rule for rule, _ in flapping - self._flapping)
         self._alerts, self._flapping = alerts, flapping
 

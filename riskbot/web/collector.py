@@ -94,10 +94,7 @@ def _health(sheet: Sheet, judge: Judge, rule: str, now: float) -> None:
 
 def _open(judge: Judge) -> Iterator[tuple[str, str, Alert]]:
     """Rule, subject and alert of all that is told, or to be told."""
-    for rule, subjects in judge.alerts.alerts.items():
-        for subject, alert in subjects.items():
-            if alert.shown:
-                yield rule, subject, alert
+    return (known for known in judge.alerts.each() if known[2].shown)
 
 
 class _Series:

@@ -99,8 +99,7 @@ def _cut(rows: Iterable[dict[str, Any]], most: int = MOST_ROWS) -> Rows:
 
 
 def _worst(judge: Judge) -> Severity:
-    shown = (alert.shown for subjects in judge.alerts.alerts.values() for alert in subjects.values())
-    return max(shown, default=Severity.OK)
+    return max((alert.shown for _, _, alert in judge.alerts.each()), default=Severity.OK)
 
 
 # Accounts.
