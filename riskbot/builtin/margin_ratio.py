@@ -73,7 +73,7 @@ below = { info = 10, warning = 5, critical = "300%", emergency = 1.5 }
             share = text.percent(loss / equity)
             yield f"a further loss of {text.usd(loss)}, {share} of adjusted equity, reaches liquidation"
             yield from self._pace(view, equity, loss)
-        rungs = self._ladder.rungs
+        rungs = self.compiled.ladder.rungs
         back = next((rung.enter for rung in reversed(rungs) if rung.severity < event.after), rungs[0].enter)
         if event.after and ratio < back:
             yield f"adding ≈ {text.usd(needed * back - equity)} brings it back to {_ratio(back)}"

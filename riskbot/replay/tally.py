@@ -77,7 +77,7 @@ class Tally:
         self.holes = 0.0
         self.first = self.last = since
         self.since, self._gap = since, gap
-        upwards = {name: rule._ladder.met(ONE, ZERO) for name, rule in self.rules.items()}  # noqa: SLF001 - compiled at load
+        upwards = {name: rule.compiled.ladder.met(ONE, ZERO) for name, rule in self.rules.items()}
         self._worse = {name: gt if up else lt for name, up in upwards.items()}
         self._open: dict[str, Episode] = {}
         self._alerts = Alerts()

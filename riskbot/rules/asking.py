@@ -49,7 +49,7 @@ def measure(rule: Rule, view: View) -> Measured:
     """Ask one rule. A rule that raises or gives nonsense hurts only itself: it counts as missing, and says why."""
     readings: dict[str, Reading] = {}
     missing, calm = "", True
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    ladder = rule.compiled.ladder
     met, mildest = ladder.met, ladder.rungs[0].enter
     try:
         for count, reading in enumerate(rule.readings(view)):
@@ -74,7 +74,7 @@ def measure(rule: Rule, view: View) -> Measured:
 
 def is_calm(rule: Rule, readings: Iterable[Reading]) -> bool:
     """Does none of them reach the mildest tier?"""
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    ladder = rule.compiled.ladder
     met, mildest = ladder.met, ladder.rungs[0].enter
     return not any(reading.value.is_finite() and met(reading.value, mildest) for reading in readings)
 
@@ -166,4 +166,4 @@ def no_data(rule: Rule, mode: str) -> str:
 
 def longest_window(rules: Iterable[Rule]) -> float:
     """Seconds of the past that the longest window of these rules needs."""
-    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+    return max((want.over for rule in rules for want in rule.compiled.wants), default=0.0)
