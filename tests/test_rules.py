@@ -19,10 +19,11 @@ from riskbot.builtin.change import Change
 from riskbot.builtin.level import Level
 from riskbot.builtin.margin_ratio import MarginRatio
 from riskbot.builtin.threshold import Threshold
+from riskbot.fields import MISSING, NOT_APPLICABLE
 from riskbot.history import History
 from riskbot.model import AccountInfo, Cause, Event, Outage, Reading, Severity, View
 from riskbot.rules import Measured, Rule, measure, parse_duration, parse_number, suggest, tell
-from riskbot.snapshot import MISSING, NOT_APPLICABLE, Snapshot
+from riskbot.snapshot import Snapshot
 
 # ---------------------------------------------------------------- values
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from riskbot import text
 from riskbot.builtin.words import subject_of
+from riskbot.fields import is_missing
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Event, Reading, View
 from riskbot.rules import Rule
-from riskbot.snapshot import is_missing
 
 PACE_OVER = 600.0
 """Seconds over which a message says how fast the equity falls."""

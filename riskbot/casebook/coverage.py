@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from riskbot.casebook.play import Played
 from riskbot.casebook.scribe import Sample
+from riskbot.fields import is_missing
 from riskbot.model import Event
 from riskbot.rules import Rule
 from riskbot.settings.cases import CLASSES
-from riskbot.snapshot import is_missing
 
 
 def covered(rule: str, played: Played) -> set[str]:

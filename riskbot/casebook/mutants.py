@@ -17,9 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.builtin.expression import Expression
+from riskbot.fields import ZERO, is_missing
 from riskbot.model import Reading, View
 from riskbot.rules import Ladder, Rule, Rung
-from riskbot.snapshot import ZERO, is_missing
 from riskbot.spelling import duration
 from riskbot.text import number
 

@@ -9,9 +9,9 @@ from operator import gt, lt
 
 from msgspec import Struct, field
 
+from riskbot.fields import ZERO
 from riskbot.model import Alerts, Event, Reading, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.snapshot import ZERO
 from riskbot.store import Message
 
 DAY = 86400.0

@@ -11,6 +11,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from riskbot import snapshot, text
+from riskbot.fields import MISSING
 from riskbot.model import Reading, View
 from riskbot.rules.base import Rule
 
@@ -119,7 +120,7 @@ def _checked(reading: Any) -> Reading:
 def _exact(value: object) -> Decimal:
     """A number, or one that says that there is none; raises ValueError for what is neither."""
     if isinstance(value, float) and isnan(value):
-        return snapshot.MISSING
+        return MISSING
     number = Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if type(number) is Decimal and (number.is_qnan() or _is_sane(number)):
         return number
