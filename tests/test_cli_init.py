@@ -965,7 +965,7 @@ async def test_a_file_with_a_mistake_is_told_before_anybody_is_asked_anything(
     assert (folder.exit_code, folder.stdout) == (2, "")
     assert "can't read it: it is not a regular file; name another" in folder.stderr
     here = await init(tmp_path, "-c", ".")
-    assert ".: can't read it: Is a directory" in here.stderr
+    assert ".: can't read it: it is not a regular file; name another" in here.stderr
 
 
 async def test_a_secret_that_only_the_service_has_keeps_nobody_from_adding_an_account(
