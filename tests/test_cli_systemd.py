@@ -103,7 +103,8 @@ def test_what_a_rules_file_needs_is_found_without_any_secret_being_there(rules: 
 # The unit.
 
 
-def test_the_unit_runs_this_riskbot_by_this_file_with_what_it_needs(rules: Path) -> None:
+def test_the_unit_runs_this_riskbot_by_this_file_with_what_it_needs(plain_rules: Path) -> None:
+    rules = plain_rules
     result = run("-c", rules)
     assert result.exit_code == 0
     found, folder = directives(result.stdout), rules.parent
@@ -331,7 +332,9 @@ def test_what_the_service_could_not_read_is_told_and_nothing_is_written(
     shown, written = run("-c", rules), run("-c", rules, "--to", unit)
     told = f"the service can't use {rules}: PrivateTmp=yes hides {tmp_path} from the service; move it, or use --user\n"
     secret = f"the service can't use {rules.parent}/rules.d/mail.url: its user is made anew at each start; write \"cr"
-    assert (shown.exit_code, told in shown.stderr, secret in shown.stderr) == (0, True, True)
+    assert (shown.exit_code, told in shown.stderr, secret in shown.stderr) == (1, True, True)
+    assert shown.stdout.startswith("[Unit]")
+    assert (run("-c", rules, "--force").exit_code, run("-c", rules, "--user").exit_code) == (0, 0)
     assert (written.exit_code, told in written.stderr, unit.exists()) == (1, True, False)
     assert written.stderr.endswith("Nothing was written; --force writes it all the same.\n")
     assert run("-c", rules, "--to", unit, "--force").exit_code == 0
