@@ -205,7 +205,7 @@ def _seconds(value: object) -> float:
 
 
 def as_row(state: str, message: Message, ref: str) -> dict[str, Any]:
-    """A message for machines. ref: its name in tables. next_try: None unless it is queued."""
+    """A message for machines. ref: its name in tables. news: it is about no alert. next_try: None unless queued."""
     account, rule, subject = _parts(message)
     return {
         "ref": ref,
@@ -218,6 +218,7 @@ def as_row(state: str, message: Message, ref: str) -> dict[str, Any]:
         "severity": message.after.label,
         "before": message.before.label,
         "urgency": message.urgency.label,
+        "news": not message.peak,
         "title": message.title,
         "state": state,
         "at": message.at,
