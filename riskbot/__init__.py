@@ -6,13 +6,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from riskbot.fields import MISSING, NOT_APPLICABLE
     from riskbot.history import History, Want
     from riskbot.hookspecs import hookimpl
     from riskbot.model import AccountInfo, Cause, Event, Reading, Severity, View
     from riskbot.notify import Notifier, Outcome, Text, Verdict
     from riskbot.rules import Above, AmountPath, Below, Currency, Duration, Ladder, LevelPath, Number, Rule, TierName
     from riskbot.settings import AccountSettings
-    from riskbot.snapshot import MISSING, NOT_APPLICABLE, Balance, Snapshot
+    from riskbot.snapshot import Balance, Snapshot
     from riskbot.source import Remedy, Source, SourceError
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "fields": ("MISSING", "NOT_APPLICABLE"),
     "history": ("History", "Want"),
     "hookspecs": ("hookimpl",),
     "model": ("AccountInfo", "Cause", "Event", "Reading", "Severity", "View"),
@@ -61,7 +63,7 @@ _HOMES = {
         *("Ladder", "LevelPath", "Number", "Rule", "TierName"),
     ),
     "settings": ("AccountSettings",),
-    "snapshot": ("MISSING", "NOT_APPLICABLE", "Balance", "Snapshot"),
+    "snapshot": ("Balance", "Snapshot"),
     "source": ("Remedy", "Source", "SourceError"),
 }
 _HOME = {name: f"riskbot.{home}" for home, names in _HOMES.items() for name in names}

@@ -42,7 +42,7 @@ class _Asked:
 
     def __init__(self, rule: Rule, ask: Callable[[Rule, View], Measured]) -> None:
         self.ask = ask
-        self.rule, self.columns, self.wants = rule, _columns(rule), rule._wants  # noqa: SLF001 - asked at load
+        self.rule, self.columns, self.wants = rule, _columns(rule), rule.compiled.wants
         self.by_row = rule.BY_ROW and _is_of_its_readings(rule, "BY_ROW") and _are_of_rows(self.columns)
         self.last = Measured(complete=False)
         self.known: dict[str, Reading] = {}

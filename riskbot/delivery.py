@@ -141,7 +141,7 @@ def _again(last: Told | None, rule: Rule | None, event: Event) -> Told | None:
 
 def is_due(told: Told, rule: Rule, now: float) -> bool:
     """Is it time to say again what lasts?"""
-    every = rule._repeats.get(told.level, 0.0)  # noqa: SLF001 - compiled at load, for us
+    every = rule.compiled.repeats.get(told.level, 0.0)
     return bool(every) and now - told.at >= every
 
 

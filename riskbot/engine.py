@@ -71,7 +71,7 @@ def step(
         before = alerts.alerts.get(rule.name, _NONE)
         if answer.calm and not before:
             continue  # at rest, and nothing to say: the usual case
-        after = _judge(rule._ladder, before, answer, now, max_gap)  # noqa: SLF001 - compiled at load, for us
+        after = _judge(rule.compiled.ladder, before, answer, now, max_gap)
         if after is not before:
             moved[rule.name] = after
             events += _events(account, rule.name, before, after, answer, now)

@@ -15,7 +15,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from riskbot.snapshot import MISSING, RATIO, ZERO, Balance, Snapshot, field
+from riskbot.fields import MISSING, RATIO, ZERO
+from riskbot.snapshot import Balance, Snapshot, field
 
 RESOLUTION = 256
 """A window is exact to this part of its length; that bounds what it keeps, whatever the series does."""

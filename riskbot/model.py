@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from riskbot.snapshot import MISSING, NOT_APPLICABLE, is_missing
+from riskbot.fields import MISSING, NOT_APPLICABLE, is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

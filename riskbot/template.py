@@ -15,9 +15,9 @@ from typing import Any
 from msgspec import Struct
 
 from riskbot import snapshot, text
+from riskbot.fields import COIN, LEVEL, RATIO, USD, Amount, Row
 from riskbot.history import History
 from riskbot.model import Cause, Event, Severity, View
-from riskbot.snapshot import COIN, LEVEL, RATIO, USD, Amount, Row
 
 
 class BadTemplateError(ValueError):

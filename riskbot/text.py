@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from riskbot.fields import COIN, USD
 from riskbot.model import Cause, Event, Severity
-from riskbot.snapshot import COIN, USD
 
 NO_VALUE = "no value"
 

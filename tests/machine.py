@@ -434,7 +434,7 @@ class Life:
 
     def _assert_left(self, event: Event, seen: list[tuple[float, Decimal]]) -> None:
         rule = next(f.rules[0] for f in reversed(self.fed) if f.at <= event.at and f.measured)
-        ladder = rule._ladder
+        ladder = rule.compiled.ladder
         for rung in ladder.rungs:
             if event.after < rung.severity <= event.before:
                 run = _run(seen, lambda value, rung=rung: not value.is_nan() and ladder.passed(value, rung.exit))

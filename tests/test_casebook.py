@@ -492,10 +492,10 @@ def test_levels_that_count_as_severities_do_are_moved_all_the_same() -> None:
 
 def test_a_mutant_leaves_the_rule_as_it_is() -> None:
     right = rule("level", field="details.twap", at_least={"warning": 2})
-    ladder = right._ladder
+    ladder = right.compiled.ladder
     wrong = mutants(right, 1.0)
 
-    assert right._ladder is ladder
+    assert right.compiled.ladder is ladder
     assert all(one.rule is not right for one in wrong)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
@@ -18,9 +20,11 @@ from click.testing import CliRunner, Result
 from riskbot import plugins, settings
 from riskbot.builtin.apprise.notifier import AppriseNotifier
 from riskbot.cli import init_account, main
+from riskbot.model import Alerts
 from riskbot.setup import env, reach
 from riskbot.setup.telegram import Bot, TelegramError
 from riskbot.simulator import SimAccount, Simulator, load_scenario
+from riskbot.store.sqlite import SqliteStore
 from tests.notifier_contract import free_address
 from tests.stage import Phone, phone, put
 from tests.telegram import TOKEN, Telegram, telegram
@@ -116,6 +120,45 @@ async def test_a_shell_reads_the_env_file_and_riskbot_runs_by_it(
     assert run.stdout.startswith(KEYS[2])
 
 
+async def test_what_is_no_regular_file_is_neither_read_nor_replaced(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    result = await scripted(tmp_path, market, mine, "--env-file", str(tmp_path / "pipe"))
+
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'pipe'}: can't read it: it is not a regular file; name another" in result.output
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+async def test_what_is_next_names_the_env_file_where_it_is_another(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    result = await scripted(tmp_path, market, mine, "--env-file", str(tmp_path / "mine.env"))
+
+    given = f"-c {tmp_path / 'rules.toml'} --env-file {tmp_path / 'mine.env'}"
+    assert f"riskbot systemd {given} " in result.output
+    assert f"riskbot init {given} --account NAME" in result.output
+
+
+async def test_a_key_of_another_account_than_the_one_that_is_remembered_is_refused(
+    tmp_path: Path, market: Simulator, mine: Phone
+) -> None:
+    assert (await scripted(tmp_path, market, mine)).exit_code == 0
+    before = (tmp_path / "rules.toml").read_text()
+    store = await SqliteStore.open(tmp_path / "riskbot.db")
+    await store.commit("main", 0, "a", msgspec.json.encode(Alerts(uid="4")))
+    await store.close()
+    result = await scripted(tmp_path, market, mine)
+
+    assert result.exit_code == 1
+    assert "WRONG  key main  it belongs to another account of OKX than before (uid 4); if that is" in result.output
+    assert (tmp_path / "rules.toml").read_text() == before
+    keys = dict(zip((f"{name}_OTHER" for name in VARIABLES), KEYS, strict=True))
+    assert (await scripted(tmp_path, market, mine, "--account", "other", **keys)).exit_code == 0
+
+
 async def test_secrets_come_from_files_and_from_lines_of_stdin(tmp_path: Path, market: Simulator, mine: Phone) -> None:
     put(tmp_path / "secret", f"{KEYS[1]}\n")
     put(tmp_path / "hook", mine.url)
@@ -137,7 +180,16 @@ async def test_secrets_come_from_files_and_from_lines_of_stdin(tmp_path: Path, m
     [
         ((), {}, "API key: not given, and --yes asks nobody. Give --api-key-file FILE, or OKX_API_KEY."),
         ((), {"OKX_API_KEY": "k"}, "API secret: not given, and --yes asks nobody. Give --api-secret-file FILE"),
-        (("--api-key-file", "nowhere"), {}, "nowhere: can't read the secret in it: No such file or directory"),
+        (
+            ("--api-key-file", "planted"),
+            {},
+            "--api-key-file: there is no such file; a file that holds the secret is due",
+        ),
+        (("--api-key-file", "."), {}, "--api-key-file: can't read the secret in .: Is a directory"),
+        (("--api-key-file", "planted" * 50), {}, "can't read the secret in that file: File name too long"),
+        (("--receiver", "phone=tgram://planted/7"), SECRETS, "--receiver phone: there is no such file"),
+        (("--receiver", "tgram://planted/7"), SECRETS, "--receiver: NAME=FILE is due; the URL itself is a secret"),
+        (("--region", "eea"), SECRETS, "give either --region or --base-url: a server of its own is of no region"),
         (("--api-key-file", "-"), {}, "standard input: one line with the secret is due"),
         (("--receiver", "=hook"), SECRETS, "--receiver: the name of a receiver has 1 to 40 signs, and no line break"),
         (("--account", "a/b"), SECRETS, "name: may hold no /, @ or line break"),
@@ -887,7 +939,7 @@ async def test_an_env_file_that_is_no_text_is_told(tmp_path: Path, market: Simul
     )
 
     elsewhere = await scripted(tmp_path, market, mine, "--env-file", str(tmp_path))
-    assert elsewhere.stderr == f"{tmp_path}: can't read it: Is a directory\n"
+    assert elsewhere.stderr == f"{tmp_path}: can't read it: it is not a regular file; name another\n"
 
 
 async def test_a_folder_that_is_not_there_is_told(tmp_path: Path, market: Simulator, mine: Phone) -> None:
@@ -911,7 +963,7 @@ async def test_a_file_with_a_mistake_is_told_before_anybody_is_asked_anything(
 
     folder = await init(tmp_path, "-c", str(tmp_path))
     assert (folder.exit_code, folder.stdout) == (2, "")
-    assert "can't read it: Is a directory" in folder.stderr
+    assert "can't read it: it is not a regular file; name another" in folder.stderr
     here = await init(tmp_path, "-c", ".")
     assert ".: can't read it: Is a directory" in here.stderr
 

@@ -169,5 +169,5 @@ def test_its_words_carry_the_reason_and_nothing_is_read_from_an_account() -> Non
 def test_it_judges_alike_whoever_is_in_the_file() -> None:
     one, two = (Health.model_validate({"name": "health", "kind": "health", "names": n}) for n in (("a",), ("b", "c")))
 
-    assert one._ladder.mark == two._ladder.mark
+    assert one.compiled.ladder.mark == two.compiled.ladder.mark
     assert two.names == ("b", "c")

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from riskbot.fields import is_missing
 from riskbot.history import COURSE_SPAN, RESOLUTION, SAMPLES, History, Side, Want
-from riskbot.snapshot import Snapshot, is_missing
+from riskbot.snapshot import Snapshot
 
 LIAB = "details.liab"
 SIDES: tuple[Side, Side] = ("low", "high")

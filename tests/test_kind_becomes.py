@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from riskbot import engine, snapshot
 from riskbot.asker import Asker
 from riskbot.builtin.becomes import MODE, WORDS, Becomes
+from riskbot.fields import Flag, Word
 from riskbot.model import Alerts
 from riskbot.rules import measure, tell
 from tests.kinds import CRITICAL, INFO, MODES, OK, WARNING, event, read, snap, view
@@ -108,7 +109,7 @@ def test_it_is_told_what_the_word_means_and_which_it_should_be() -> None:
 
 
 def test_every_flag_and_word_of_the_exchange_can_be_watched() -> None:
-    kinds = (snapshot.Flag, snapshot.Word)
+    kinds = (Flag, Word)
     paths = {path for path in snapshot.field_paths() if isinstance(snapshot.field(path), kinds)}
 
     assert WORDS.keys() == paths - {"details.ccy"} | {MODE}

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from riskbot import snapshot
 from riskbot.builtin.conditions import NoValueError, UnfitError
 from riskbot.builtin.conditions import read as condition
 from riskbot.builtin.expression import Expression
+from riskbot.fields import is_missing
 from riskbot.rules import measure, no_data, tell
 from tests.kinds import CRITICAL, INFO, OK, WARNING, event, read, snap, view
 
@@ -31,7 +31,7 @@ def judged(text: str, row: dict[str, Any] | None = None, **fields: Any) -> objec
     try:
         return condition(text).holds(seen, seen.balances.get("X"))
     except NoValueError as error:
-        return "missing" if snapshot.is_missing(error.lacking) else "na"
+        return "missing" if is_missing(error.lacking) else "na"
 
 
 @pytest.mark.parametrize(

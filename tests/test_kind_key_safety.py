@@ -69,8 +69,8 @@ def test_that_okx_does_not_say_what_the_key_may_do_is_blindness() -> None:
 
 
 def test_a_fact_that_stays_is_repeated_once_a_day() -> None:
-    assert set(key_safety()._repeats.values()) == {0.0, 86400.0} - {0.0}
-    assert key_safety(repeat_every="1h")._repeats[WARNING] == 3600
+    assert set(key_safety().compiled.repeats.values()) == {0.0, 86400.0} - {0.0}
+    assert key_safety(repeat_every="1h").compiled.repeats[WARNING] == 3600
 
 
 def test_every_fact_is_about_the_key_and_no_currency() -> None:

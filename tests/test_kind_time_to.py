@@ -249,5 +249,5 @@ def test_what_can_not_be_foreseen_is_refused(keys: dict[str, Any], said: str) ->
 
 
 def test_a_tier_is_left_at_half_as_much_again() -> None:
-    assert [float(rung.exit) for rung in time_to(within={"info": "10m"})._ladder.rungs] == [900]
-    assert time_to()._ladder.keep == 120
+    assert [float(rung.exit) for rung in time_to(within={"info": "10m"}).compiled.ladder.rungs] == [900]
+    assert time_to().compiled.ladder.keep == 120

@@ -123,7 +123,7 @@ def earned(ticks: Sequence[Tick], good: Any, seconds: float, count: int) -> bool
 @given(rules(), feeds)
 def test_a_rise_is_told_in_the_tick_that_saw_it(rule: Threshold, feed: Feed) -> None:
     """I5, and the other half of I12: no rise before its `for`."""
-    ladder = rule._ladder
+    ladder = rule.compiled.ladder
     met_since: dict[Severity, float] = {}
     odd, seen_at = 0, START
     for tick in play(rule, feed):
@@ -183,7 +183,7 @@ def test_a_restart_is_not_an_event(rule: Threshold, feed: Feed) -> None:
 @given(rules(), feeds)
 def test_falls_are_earned(rule: Threshold, feed: Feed) -> None:
     """I12: what speaks for a fall was seen all the time, without a hole."""
-    ladder = rule._ladder
+    ladder = rule.compiled.ladder
     high, low = ("100", "-100") if ladder.met(Decimal(100), ladder.rungs[0].enter) else ("-100", "100")
     flaps = [(high, 1, 14), (low, 1, 32), (high, 2, 7), (low, 1, 32)]  # then it must be calm in the random rest
     ticks = play(rule, [*flaps, *feed, (low, 1, 9), *feed])
@@ -208,7 +208,7 @@ def test_falls_are_earned(rule: Threshold, feed: Feed) -> None:
 @given(rules(), feeds)
 def test_what_is_over_ends(rule: Threshold, feed: Feed) -> None:
     """I3: whatever came before, a calm minute tells the truth."""
-    ladder = rule._ladder
+    ladder = rule.compiled.ladder
     calm = "-100" if ladder.met(Decimal(100), ladder.rungs[0].enter) else "100"
 
     assert play(rule, [*feed, (calm, 1, 300)])[-1].after.shown == Severity.OK

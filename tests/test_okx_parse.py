@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from riskbot.builtin.okx.errors import ERRORS, failure
 from riskbot.builtin.okx.replies import parse, parse_info
+from riskbot.fields import MISSING, NOT_APPLICABLE, Amount, Magnitude, Row, is_missing
 from riskbot.model import AccountInfo, Severity
-from riskbot.snapshot import MISSING, NOT_APPLICABLE, Amount, Magnitude, Row, Snapshot, is_missing
+from riskbot.snapshot import Snapshot
 from riskbot.source import Remedy, SourceError
 
 REPLIES = {file.stem: file.read_bytes() for file in (Path(__file__).parent / "data" / "okx").glob("*.json")}

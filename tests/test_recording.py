@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
+from riskbot.fields import MISSING, NOT_APPLICABLE
 from riskbot.history import Point
 from riskbot.model import AccountInfo, Alert, Alerts, Gate, Observation, Outage, Severity
 from riskbot.recording import (
@@ -30,7 +31,7 @@ from riskbot.recording import (
     decode,
 )
 from riskbot.recording.wire import compressed
-from riskbot.snapshot import MISSING, NOT_APPLICABLE, Snapshot
+from riskbot.snapshot import Snapshot
 
 T0 = 1_700_000_000.0
 OPEN = Alerts({"twap": {"USDT": Alert(level=Severity.WARNING, up={2: T0 - 1.5})}}, seen=T0 - 1.5, uid="77")

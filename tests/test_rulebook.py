@@ -34,7 +34,7 @@ def test_a_rule_of_every_kind_can_be_validated_again_and_judges_the_same(kind: t
     (again,) = book.rules_of("main", KINDS)
 
     assert again == mine
-    assert again._ladder == mine._ladder
+    assert again.compiled.ladder == mine.compiled.ladder
 
 
 def test_the_example_is_remembered_whole() -> None:

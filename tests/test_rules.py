@@ -19,10 +19,11 @@ from riskbot.builtin.change import Change
 from riskbot.builtin.level import Level
 from riskbot.builtin.margin_ratio import MarginRatio
 from riskbot.builtin.threshold import Threshold
+from riskbot.fields import MISSING, NOT_APPLICABLE
 from riskbot.history import History
 from riskbot.model import AccountInfo, Cause, Event, Outage, Reading, Severity, View
 from riskbot.rules import Measured, Rule, measure, parse_duration, parse_number, suggest, tell
-from riskbot.snapshot import MISSING, NOT_APPLICABLE, Snapshot
+from riskbot.snapshot import Snapshot
 
 # ---------------------------------------------------------------- values
 
@@ -175,7 +176,7 @@ def test_a_field_that_can_not_be_judged_is_refused(kind: type[Rule], path: str, 
 
 
 def rungs(rule: Rule) -> list[tuple[str, str, str]]:
-    return [(r.severity.label, f"{r.enter:f}", f"{r.exit.normalize():f}") for r in rule._ladder.rungs]
+    return [(r.severity.label, f"{r.enter:f}", f"{r.exit.normalize():f}") for r in rule.compiled.ladder.rungs]
 
 
 def threshold(**keys: Any) -> Threshold:
@@ -197,22 +198,22 @@ def test_a_level_is_left_a_whole_step_below() -> None:
     )
 
     assert rungs(rule) == [("info", "1", "0"), ("warning", "4", "3")]
-    assert rule._ladder.met(Decimal(4), Decimal(4))
-    assert rule._ladder.passed(Decimal(3), Decimal(3))
+    assert rule.compiled.ladder.met(Decimal(4), Decimal(4))
+    assert rule.compiled.ladder.passed(Decimal(3), Decimal(3))
     down = rule.ladder_of({"info": Decimal(2)}, "below", step=Decimal(1))
     assert down.met(Decimal(2), Decimal(2))
     assert down.rungs[0].exit == 3
 
 
 def test_entries_are_strict_and_a_milder_tier_is_found() -> None:
-    ladder = threshold(above={"info": 1, "critical": 3})._ladder
+    ladder = threshold(above={"info": 1, "critical": 3}).compiled.ladder
 
     assert not ladder.met(Decimal(1), Decimal(1))
     assert [ladder.lower(s) for s in Severity] == [0, 0, 1, 1, 3]
 
 
 def test_timers_of_a_rule_stand_in_its_ladder() -> None:
-    ladder = threshold(above={"info": 1}, **{"for": "5s", "keep_firing_for": "1m"})._ladder
+    ladder = threshold(above={"info": 1}, **{"for": "5s", "keep_firing_for": "1m"}).compiled.ladder
 
     assert (ladder.hold, ladder.keep) == (5, 60)
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from riskbot.fields import LEVEL, NOT_APPLICABLE, Amount, Flag, Row, Time
 from riskbot.simulator import Scenario, load_scenario, parse_scenario, scenario_names
 from riskbot.simulator.limits import Window
 from riskbot.simulator.paths import Path, seconds
 from riskbot.simulator.payload import render
 from riskbot.simulator.scenario import __doc__ as language
-from riskbot.snapshot import LEVEL, MODES, NOT_APPLICABLE, Amount, Balance, Flag, Mode, Row, Snapshot, Time
+from riskbot.snapshot import MODES, Balance, Mode, Snapshot
 
 EVERYTHING = """
 title = "Everything at once"

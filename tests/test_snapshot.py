@@ -11,7 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riskbot import snapshot
-from riskbot.snapshot import MISSING, NOT_APPLICABLE, Amount, Balance, Flag, Magnitude, Snapshot, Time, Word, is_missing
+from riskbot.fields import (
+    COIN,
+    LEVEL,
+    MISSING,
+    NOT_APPLICABLE,
+    RATIO,
+    USD,
+    Amount,
+    Field,
+    Flag,
+    Magnitude,
+    Row,
+    Time,
+    Word,
+    is_missing,
+)
+from riskbot.snapshot import Balance, Snapshot
 
 
 def account(**fields: Any) -> Snapshot:
@@ -70,7 +86,7 @@ def same(a: object, b: object) -> bool:
 
 
 @pytest.mark.parametrize(("row", "field"), ALL_FIELDS)
-def test_every_field_reads_as_its_type_or_as_no_value(row: type[snapshot.Row], field: snapshot.Field[Any]) -> None:
+def test_every_field_reads_as_its_type_or_as_no_value(row: type[Row], field: Field[Any]) -> None:
     def read(**raw: object) -> tuple[object, set[str]]:
         defects: set[str] = set()
         return getattr(row(raw, defects) if row is Balance else account(**raw), field.name), defects
@@ -89,7 +105,7 @@ def test_every_field_reads_as_its_type_or_as_no_value(row: type[snapshot.Row], f
 
 def test_a_field_of_no_known_type_can_not_be_read() -> None:
     with pytest.raises(NotImplementedError):
-        snapshot.Field("x", "X.").parse("1", currency())
+        Field("x", "X.").parse("1", currency())
 
 
 def test_what_is_malformed_is_named_once_as_okx_spells_it() -> None:
@@ -134,7 +150,7 @@ def test_no_value_spreads_through_arithmetic_and_does_not_compare() -> None:
 def test_no_reply_makes_reading_a_field_fail(raw: object) -> None:
     snap = Snapshot({"details": [dict.fromkeys(Balance.FIELDS, raw) | {"ccy": "USDT"}]})
     snap.raw.update(dict.fromkeys(Snapshot.FIELDS, raw))
-    rows: list[snapshot.Row] = [snap, *snap.balances.values()]
+    rows: list[Row] = [snap, *snap.balances.values()]
     values = [getattr(row, field.name) for row in rows for field in row.FIELDS.values()]
 
     assert all(v is None or isinstance(v, Decimal | bool | str | datetime) for v in values)
@@ -233,7 +249,7 @@ def test_every_field_says_what_it_is() -> None:
     for path in snapshot.field_paths():
         field = snapshot.field(path)
         assert field.__doc__, path
-        assert field.unit in {"", snapshot.USD, snapshot.COIN, snapshot.RATIO, snapshot.LEVEL}, path
+        assert field.unit in {"", USD, COIN, RATIO, LEVEL}, path
         assert bool(field.unit) == isinstance(field, Amount), path
         assert field.worse in {"", "above", "below"}, path
 
@@ -241,9 +257,9 @@ def test_every_field_says_what_it_is() -> None:
 def test_what_lacks_a_value_does_not_apply_or_is_missing() -> None:
     row = snapshot.Balance({"twap": "", "liab": "x"}, set())
 
-    assert not snapshot.is_missing(row.lacks("twap"))
-    assert snapshot.is_missing(row.lacks("liab"))
-    assert snapshot.is_missing(row.lacks("eq"))
+    assert not is_missing(row.lacks("twap"))
+    assert is_missing(row.lacks("liab"))
+    assert is_missing(row.lacks("eq"))
 
 
 @pytest.mark.parametrize(
@@ -272,13 +288,13 @@ def test_a_ratio_has_a_value_where_both_fields_have_one(top: str, bottom: str | 
     row = snapshot.Balance({"disEq": top, "eqUsd": bottom}, set())
     value = row.amount("disEq / eqUsd")
 
-    assert ("missing" if snapshot.is_missing(value) else "na" if value.is_nan() else f"{value:f}") == ratio
+    assert ("missing" if is_missing(value) else "na" if value.is_nan() else f"{value:f}") == ratio
 
 
 def test_a_ratio_is_of_two_fields_of_one_level() -> None:
     haircut = snapshot.field("details.disEq / details.eqUsd")
 
-    assert (haircut.unit, haircut.modes, haircut.worse) == (snapshot.RATIO, "134", "below")
+    assert (haircut.unit, haircut.modes, haircut.worse) == (RATIO, "134", "below")
     assert snapshot.field("details.eqUsd / details.disEq").modes == "134"
     assert snapshot.Snapshot({"adjEq": "6", "mmr": "4", "details": []}).amount("adjEq / mmr") == Decimal("1.5")
     for path in ("details.eqUsd / totalEq", "totalEq / details.eqUsd", "adjEq / nonsense"):

@@ -16,6 +16,7 @@ from riskbot.builtin.change import FROM_NOTHING, Change, Growth, parse_growth
 from riskbot.builtin.level import Level
 from riskbot.builtin.margin_ratio import MarginRatio
 from riskbot.builtin.threshold import Threshold
+from riskbot.fields import LEVEL
 from riskbot.history import History
 from riskbot.model import (
     Alert,
@@ -218,7 +219,7 @@ def test_a_level_that_ended_is_told_without_its_meaning() -> None:
 
 
 def test_every_level_of_the_exchange_has_a_meaning() -> None:
-    levels = [p for p in snapshot.field_paths() if snapshot.field(p).unit == snapshot.LEVEL]
+    levels = [p for p in snapshot.field_paths() if snapshot.field(p).unit == LEVEL]
 
     assert sorted(Level.MEANING) == sorted(levels)
     for path in levels:

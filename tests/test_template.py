@@ -177,8 +177,8 @@ def test_a_label_is_a_word_and_one_line(labels: Any) -> None:
 def test_words_do_not_change_how_a_rule_judges() -> None:
     worded = rule("{value}", labels={"desk": "a"}, renamed_from="x", repeat_every="1h")
 
-    assert worded._ladder.mark == rule()._ladder.mark
-    assert worded._ladder.mark != rule(hysteresis="6%")._ladder.mark
+    assert worded.compiled.ladder.mark == rule().compiled.ladder.mark
+    assert worded.compiled.ladder.mark != rule(hysteresis="6%").compiled.ladder.mark
 
 
 NAMES = [*WORDS, *NUMBERS, "labels.desk", *field_paths()]

@@ -10,10 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from pydantic_core import PydanticCustomError
 
 from riskbot import snapshot, spelling
+from riskbot.fields import MISSING, NOT_APPLICABLE, Row
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Event, Reading, Severity, View
 from riskbot.rules import Ladder, Rule, TierName, suggest
-from riskbot.snapshot import MODES, Row
+from riskbot.snapshot import MODES
 
 MODE = "acctLv"
 """The account's mode: no field of the balance, but of OKX's account configuration."""
@@ -103,12 +104,12 @@ becomes = { warning = true }
     def readings(self, view: View) -> Iterator[Reading]:
         """One for each currency, or one for the account's mode: how bad its word is. Its note is the word."""
         if self.field == MODE:
-            yield self._reading(view.mode, snapshot.MISSING, "")
+            yield self._reading(view.mode, MISSING, "")
             return
         key = self.field.removeprefix("details.")
         applies = view.mode is None or view.mode in snapshot.field(self.field).modes
         for ccy, row in view.snapshot.balances.items():
-            lacking = row.lacks(key) if applies else snapshot.NOT_APPLICABLE
+            lacking = row.lacks(key) if applies else NOT_APPLICABLE
             yield self._reading(_word(row, key) if applies else None, lacking, ccy)
 
     def _reading(self, word: str | None, lacking: Decimal, ccy: str) -> Reading:

@@ -13,11 +13,12 @@ from pydantic_core import PydanticCustomError
 
 from riskbot import spelling, text
 from riskbot.builtin.words import amount, one_of, subject_of, worth
+from riskbot.fields import COIN, MISSING, RATIO, USD, ZERO
 from riskbot.history import Side, Want
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Event, Reading, View
 from riskbot.rules import AmountPath, Duration, Ladder, Number, Rule, TierName, ordered, parse_number
-from riskbot.snapshot import COIN, MISSING, RATIO, USD, ZERO, Balance, field
+from riskbot.snapshot import Balance, field
 
 ONE = Decimal(1)
 

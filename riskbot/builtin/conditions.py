@@ -17,8 +17,9 @@ from msgspec import Struct
 from rule_engine import DataType, ast, errors
 
 from riskbot import snapshot
+from riskbot.fields import NOT_APPLICABLE, Amount, Flag, Row, Word
 from riskbot.rules import suggest
-from riskbot.snapshot import NOT_APPLICABLE, Amount, Balance, Flag, Row, Snapshot, Word
+from riskbot.snapshot import Balance, Snapshot
 
 FUNCTIONS = ("abs", "max", "min")
 ROW = "details"

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from riskbot import snapshot, spelling, text
+from riskbot.fields import NOT_APPLICABLE, is_missing
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Event, Reading, Severity, View
 from riskbot.rules import Ladder, Rule, TierName
-from riskbot.snapshot import NOT_APPLICABLE, Balance, is_missing
+from riskbot.snapshot import Balance
 
 if TYPE_CHECKING:
     from riskbot.builtin.conditions import Condition

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from riskbot import text
 from riskbot.builtin.words import subject_of
+from riskbot.fields import is_missing
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Event, Reading, View
 from riskbot.rules import Rule
-from riskbot.snapshot import is_missing
 
 PACE_OVER = 600.0
 """Seconds over which a message says how fast the equity falls."""
@@ -73,7 +73,7 @@ below = { info = 10, warning = 5, critical = "300%", emergency = 1.5 }
             share = text.percent(loss / equity)
             yield f"a further loss of {text.usd(loss)}, {share} of adjusted equity, reaches liquidation"
             yield from self._pace(view, equity, loss)
-        rungs = self._ladder.rungs
+        rungs = self.compiled.ladder.rungs
         back = next((rung.enter for rung in reversed(rungs) if rung.severity < event.after), rungs[0].enter)
         if event.after and ratio < back:
             yield f"adding ≈ {text.usd(needed * back - equity)} brings it back to {_ratio(back)}"

@@ -61,7 +61,7 @@ below = { warning = 5000, critical = 1000 }
         """The tier that is met."""
         del view
         side = "above" if self.above is not None else "below"
-        for rung in self._ladder.rungs:
+        for rung in self.compiled.ladder.rungs:
             if rung.severity == event.after:
                 yield f"{event.after.label} is {side} {amount(rung.enter, field(self.field).unit, event.subject)}"
         if event.note:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from riskbot import snapshot, text
+from riskbot.fields import ZERO
 from riskbot.history import Want
 from riskbot.hookspecs import hookimpl
 from riskbot.model import Alert, Event, Reading, View
@@ -99,7 +100,7 @@ within = { warning = "2h", critical = "30m", emergency = "10m" }
             return Reading(value, ccy, self.field)
         ahead = value - self.reaches if self._falling else self.reaches - value
         if ahead <= 0:
-            return Reading(snapshot.ZERO, ccy)
+            return Reading(ZERO, ccy)
         courses = {over: view.history.samples(self.field, ccy, over, view.now) for over in self.over}
         known = {over: course for over, course in courses.items() if course}
         if len(known) < 2:

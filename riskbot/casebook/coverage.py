@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from riskbot.casebook.play import Played
 from riskbot.casebook.scribe import Sample
+from riskbot.fields import is_missing
 from riskbot.model import Event
 from riskbot.rules import Rule
 from riskbot.settings.cases import CLASSES
-from riskbot.snapshot import is_missing
 
 
 def covered(rule: str, played: Played) -> set[str]:
@@ -23,7 +23,7 @@ def covered(rule: str, played: Played) -> set[str]:
 
 def owed(rule: Rule) -> tuple[str, ...]:
     """Those that it can be through: one with a single tier neither rises nor falls."""
-    single = len(rule._ladder.rungs) == 1  # noqa: SLF001 - compiled at load
+    single = len(rule.compiled.ladder.rungs) == 1
     return tuple(word for word in CLASSES if not (single and word in ("rise", "fall")))
 
 

@@ -17,9 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from riskbot.builtin.expression import Expression
+from riskbot.fields import ZERO, is_missing
 from riskbot.model import Reading, View
 from riskbot.rules import Ladder, Rule, Rung
-from riskbot.snapshot import ZERO, is_missing
 from riskbot.spelling import duration
 from riskbot.text import number
 
@@ -36,9 +36,9 @@ class Mutant(Struct, frozen=True):
 
 def mutants(rule: Rule, every: float) -> list[Mutant]:
     """All of a rule. every: seconds between two polls."""
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load
+    ladder = rule.compiled.ladder
     ladders = [*_steps(ladder), *_timers(ladder, every), *_removed(ladder), _flipped(ladder)]
-    changed = [Mutant(_with(rule, _ladder=made), how) for made, how in ladders]
+    changed = [Mutant(_with(rule, compiled=replace(rule.compiled, ladder=made)), how) for made, how in ladders]
     changed += _conditions(rule)
     off = [Mutant(rule.model_copy(update={"enabled": False}), "it is off")] if len(ladder.rungs) == 1 else []
     return [*changed, *off, Mutant(_with(rule, readings=_never_na(rule.readings)), "what does not apply reads as 0")]

@@ -127,7 +127,7 @@ def _done(do: Do) -> str:
 
 def _state(rule: Rule, alert: Alert, now: float) -> Iterator[str]:
     """How an alert stands, and what runs."""
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load
+    ladder = rule.compiled.ladder
     if alert.shown:
         yield alert.shown.name
     yield from _timers(ladder, alert, now)

@@ -130,7 +130,7 @@ def _foresee(path: Path, rows: list[dict[str, Any]], alerts: dict[str, Alerts]) 
     rules = stored.rules_in(path) if waiting else {}
     for row, alert in waiting:
         rule = rules.get(row["rule"])
-        if rule and rule._ladder.mark == alert.mark:  # noqa: SLF001 - compiled at load, for us
+        if rule and rule.compiled.ladder.mark == alert.mark:
             row["next"] = _next(rule, alert)
 
 

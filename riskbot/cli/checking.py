@@ -22,8 +22,6 @@ from riskbot.setup import live as looks
 from riskbot.setup.live import Seen
 from riskbot.setup.outlook import Prospect
 from riskbot.snapshot import Snapshot
-from riskbot.store import StoreError
-from riskbot.store.peek import look as peek
 
 _STATES = {Prospect.NEVER: WRONG, Prospect.FAILS: WRONG, Prospect.MISSING: WARNING, Prospect.ALERT: ALERT}
 
@@ -31,7 +29,7 @@ _STATES = {Prospect.NEVER: WRONG, Prospect.FAILS: WRONG, Prospect.MISSING: WARNI
 async def live(config: Config, found: Plugins) -> list[dict[str, Any]]:
     """A line for each account's clock, key and rules, and for each receiver. All are asked at once."""
     exchange = Exchange(time.time)  # noqa: TID251 - signatures are made at the moment of sending
-    known = _uids(config)
+    known = looks.remembered(config.db)
     try:
         told = await asyncio.gather(
             *(_account(account, config, exchange, found, known.get(account.name, "")) for account in config.accounts),
@@ -40,14 +38,6 @@ async def live(config: Config, found: Plugins) -> list[dict[str, Any]]:
     finally:
         await exchange.close()
     return list(chain.from_iterable(told))
-
-
-def _uids(config: Config) -> dict[str, str]:
-    """Whose account each was when riskbot watched it last."""
-    try:
-        return {name: alerts.uid for name, alerts in peek(config.db, ()).alerts.items()}
-    except StoreError:  # it has not run yet
-        return {}
 
 
 # Accounts.
@@ -82,8 +72,7 @@ def _key(name: str, info: AccountInfo, rules: tuple[Rule, ...], uid: str) -> Ite
     facts = {"uid": info.uid, "mode": info.mode, "permissions": info.permissions, "ips": info.ips}
     yield thing("key", name, OK, looks.identity(info), **facts)
     if uid and uid != info.uid:
-        why = f"it belongs to another account of OKX than before (uid {uid}); if that is meant, give it another name"
-        yield thing("key", name, WRONG, why)
+        yield thing("key", name, WRONG, looks.another(uid))
     mine = next(rule for rule in rules if isinstance(rule, KeySafety) and rule.watches(name))
     for fault in looks.faults(info, mine):
         state = WRONG if fault.severity >= Severity.CRITICAL else WARNING

@@ -111,7 +111,7 @@ class _Case:
 
         self.account, self.evidence, self.seen, self.at, self.past = account, evidence, seen, at, past
         self.rule, self.ladder = evidence.rule, evidence.rule.ladder()
-        self.changed = rule._ladder.mark != evidence.rule._ladder.mark  # noqa: SLF001 - compiled at load, for us
+        self.changed = rule.compiled.ladder.mark != evidence.rule.compiled.ladder.mark
         self.file = file
         self.all: Alerts = evidence.alerts if past else seen.alerts.get(account, evidence.alerts)
         self.alerts = self.all.alerts.get(self.rule.name, {})

@@ -70,6 +70,8 @@ def command(path: Path, env_file: Path | None, *, yes: bool, **given: Any) -> No
     from riskbot.cli.questions import Questions  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup.telegram import API  # noqa: PLC0415 - see cli/__init__.py
 
+    if given["base_url"] and given["region"] != "auto":
+        raise click.UsageError("give either --region or --base-url: a server of its own is of no region")
     before = _known(path, env_file or path.parent / "riskbot.env")
     options = Options(**{**given, "telegram_api": given["telegram_api"] or API})
     talk = Interview(options, Questions(silent=yes), before, _plugins(path))
@@ -88,13 +90,17 @@ def command(path: Path, env_file: Path | None, *, yes: bool, **given: Any) -> No
 
 
 def _known(path: Path, env_path: Path) -> Known:
+    from riskbot.setup.files import try_file  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.setup.known import Known  # noqa: PLC0415 - see cli/__init__.py
 
     try:
+        for file in (path, env_path):
+            try_file(file)
         with mistakes_told():
             return Known(path, env_path)
     except (OSError, ValueError) as error:
-        fail(f"{env_path}: can't read it: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}", 2)
+        file = getattr(error, "filename", None) or env_path
+        fail(f"{file}: can't read it: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}", 2)
 
 
 def _plugins(path: Path) -> Plugins:
@@ -257,10 +263,12 @@ def _next(before: Known, *, old_secrets: bool) -> None:
     from riskbot.cli.questions import heading  # noqa: PLC0415 - see cli/__init__.py
 
     option = "" if before.path == Path("rules.toml") else f" -c {in_shell(before.path)}"
+    beside = before.env_path == before.path.parent / "riskbot.env"
+    secrets_too = option if beside else f"{option} --env-file {in_shell(before.env_path)}"
     heading("What is next")
     click.echo(f"  set -a; . {in_shell(before.env_path)}; set +a      the secrets, for this shell")
     click.echo(f"  riskbot run{option}")
-    click.echo(f"  riskbot systemd{option}      the same as a service that starts by itself")
-    click.echo(f"  riskbot init{option} --account NAME      another account")
+    click.echo(f"  riskbot systemd{secrets_too}      the same as a service that starts by itself")
+    click.echo(f"  riskbot init{secrets_too} --account NAME      another account")
     if old_secrets:
         click.echo("A riskbot that is running does not have the new secrets: restart it.")

@@ -13,7 +13,7 @@ from riskbot.cli.common import fail
 from riskbot.cli.interview import Interview
 from riskbot.cli.questions import heading, read
 from riskbot.cli.things import OK, WARNING, WRONG, show, thing
-from riskbot.settings import AccountSettings
+from riskbot.settings import AccountSettings, find_db
 from riskbot.settings.mistakes import explain
 from riskbot.setup import gate, live
 from riskbot.setup.gate import ALL, Found, Refused
@@ -49,7 +49,7 @@ def account(talk: Interview) -> Account:
     heading(f"The account {name}")
     if not talk.ask.silent:
         print_how(entry)
-    given = {key: read(file) for key in ALL if (file := getattr(talk.options, f"{key}_file"))}
+    given = {key: read(file, FLAGS[key]) for key in ALL if (file := getattr(talk.options, f"{key}_file"))}
     parts = {key: given.get(key, "") or _before(talk, entry, name, key) for key in ALL}
     asked = tuple(key for key in ALL if key not in given)
     while True:
@@ -59,6 +59,7 @@ def account(talk: Interview) -> Account:
             )
         try:
             found, faults, snapshot = talk.run(_try(talk, _credentials(parts), entry))
+            _same(talk, name, found)
         except Refused as error:
             show([thing("key", name, WRONG, str(error))])
             if talk.ask.silent:
@@ -123,6 +124,13 @@ async def _try(
     found = await gate.find(talk.exchange, credentials, _sites(talk, entry), demo=demo)
     faults = gate.rights(found.info, allow_trade=talk.options.allow_trade_key)
     return found, faults, await gate.balance(talk.exchange, credentials, found)
+
+
+def _same(talk: Interview, name: str, found: Found) -> None:
+    """Raises Refused if the account that riskbot remembers under that name is another one: it would not be watched."""
+    uid = live.remembered(find_db(talk.before.path)).get(name, "") if talk.before.text else ""
+    if uid not in ("", found.info.uid):
+        raise Refused(f"{live.another(uid)}: --account NAME", ALL)
 
 
 def _sites(talk: Interview, entry: Mapping[str, Any]) -> dict[str, str]:

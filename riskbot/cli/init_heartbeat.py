@@ -22,7 +22,7 @@ Kuma: riskbot pings its URL once a minute, and it calls you when the pings end."
 
 def heartbeat(talk: Interview) -> str:
     """How the rules file is to refer to the URL, or "": as it is, or none. May end the command."""
-    given = read(talk.options.heartbeat_file) if talk.options.heartbeat_file else ""
+    given = read(talk.options.heartbeat_file, "--heartbeat-file") if talk.options.heartbeat_file else ""
     before = talk.before.heartbeat()
     if not (given or talk.ask.silent):
         heading("Who watches riskbot")

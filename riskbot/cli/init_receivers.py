@@ -99,9 +99,11 @@ def _given(talk: Interview) -> Iterable[tuple[str, str]]:
     """`--receiver NAME=FILE`, `--receiver NAME` with RISKBOT_NAME in the environment, Telegram by token and chat."""
     for word in talk.options.receivers:
         name, _, file = word.partition("=")
+        if "://" in name:
+            fail("--receiver: NAME=FILE is due; the URL itself is a secret, and stands in that file", 2)
         if why := misnamed(name):
             fail(f"--receiver: {why}", 2)
-        url = read(file) if file else talk.before.env.get(variable(name), "")
+        url = read(file, f"--receiver {name}") if file else talk.before.env.get(variable(name), "")
         if not url:
             fail(f"--receiver {name}: set {variable(name)}, or give --receiver {name}=FILE.", 2)
         yield name, url
@@ -117,7 +119,8 @@ def _telegram(talk: Interview) -> str:
     options, api = talk.options, _api(talk)
     if not (talk.ask.silent or options.telegram_token_file):
         click.echo(HOW_TELEGRAM)
-    token = read(options.telegram_token_file) if options.telegram_token_file else os.environ.get(TOKEN, "")
+    file = options.telegram_token_file
+    token = read(file, "--telegram-token-file") if file else os.environ.get(TOKEN, "")
     while True:
         asked = token or talk.ask.secret("Bot token", f"--telegram-token-file FILE, or {TOKEN}")
         bot = Bot(asked, api)

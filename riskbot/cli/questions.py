@@ -68,12 +68,18 @@ def heading(words: str) -> None:
     click.secho(words, bold=True)
 
 
-def read(source: str) -> str:
-    """A secret from a file, or from the next line of standard input (`-`)."""
+def read(source: str, flag: str) -> str:
+    """A secret from a file, or from the next line of standard input (`-`). flag: by which it was named.
+
+    What is there is named again; else it may be the secret itself, in place of its file.
+    """
     try:
         text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        fail(f"{flag}: there is no such file; a file that holds the secret is due, or - for a line of stdin", 2)
     except (OSError, ValueError) as error:
-        fail(f"{source}: can't read the secret in it: {reason(error)}", 2)
+        there = isinstance(error, UnicodeError | PermissionError | IsADirectoryError)
+        fail(f"{flag}: can't read the secret in {source if there else 'that file'}: {reason(error)}", 2)
     if not text.strip() or not text.strip().isprintable():
         fail(f"{'standard input' if source == '-' else source}: one line with the secret is due", 2)
     return text.strip()

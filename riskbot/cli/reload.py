@@ -125,7 +125,7 @@ def _rejudged(account: str, rules: Iterable[Rule], alerts: Alerts) -> list[dict[
         {**_alert(account, rule.name, subject), "severity": alert.shown.label}
         for rule in rules
         for subject, alert in alerts.alerts.get(rule.name, {}).items()
-        if (alert.shown or alert.up) and alert.mark not in ("", rule._ladder.mark)  # noqa: SLF001 - compiled at load, for us
+        if (alert.shown or alert.up) and alert.mark not in ("", rule.compiled.ladder.mark)
     ]
 
 

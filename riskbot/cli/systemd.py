@@ -118,9 +118,10 @@ def _place(*, user: bool) -> Path:
 
 def _write(target: Path, text: str, *, force: bool) -> bool:
     """Whole or not at all; was there one before? One that somebody has changed stays."""
-    from riskbot.setup.files import write  # noqa: PLC0415 - see cli/__init__.py
+    from riskbot.setup.files import try_file, write  # noqa: PLC0415 - see cli/__init__.py
 
     try:
+        try_file(target)
         before = target.read_text(encoding="utf-8") if target.exists() else None
         if before not in (None, text) and not force:
             fail(f"{_diff(before or '', text)}\n{target} is there already and differs so; --force replaces it.", 1)

@@ -75,7 +75,7 @@ def near(rule: Rule, episodes: Iterable[Episode], approach: Approach | None) -> 
 
     None where all were, where there was no number, and where what is measured is a severity already.
     """
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    ladder = rule.compiled.ladder
     worst = max((episode.peak for episode in episodes), default=Severity.OK)
     rung = next((rung for rung in ladder.rungs if rung.severity > worst), None)
     if rung is None or approach is None or not ladder.plain:

@@ -39,7 +39,7 @@ class Sweep(Struct, frozen=True):
     def tier(self) -> Severity:
         """The one that the number is of; else the rule's mildest."""
         named = {severity.label: severity for severity in Severity}
-        return named.get(self.keys[-1], self.rule._ladder.rungs[0].severity)  # noqa: SLF001 - compiled at load, for us
+        return named.get(self.keys[-1], self.rule.compiled.ladder.rungs[0].severity)
 
     def names(self) -> dict[str, str]:
         """For the report."""

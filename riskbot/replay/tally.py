@@ -9,9 +9,9 @@ from operator import gt, lt
 
 from msgspec import Struct, field
 
+from riskbot.fields import ZERO
 from riskbot.model import Alerts, Event, Reading, Severity, View
 from riskbot.rules import Measured, Rule, measure
-from riskbot.snapshot import ZERO
 from riskbot.store import Message
 
 DAY = 86400.0
@@ -77,7 +77,7 @@ class Tally:
         self.holes = 0.0
         self.first = self.last = since
         self.since, self._gap = since, gap
-        upwards = {name: rule._ladder.met(ONE, ZERO) for name, rule in self.rules.items()}  # noqa: SLF001 - compiled at load
+        upwards = {name: rule.compiled.ladder.met(ONE, ZERO) for name, rule in self.rules.items()}
         self._worse = {name: gt if up else lt for name, up in upwards.items()}
         self._open: dict[str, Episode] = {}
         self._alerts = Alerts()

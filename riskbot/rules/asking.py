@@ -11,6 +11,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from riskbot import snapshot, text
+from riskbot.fields import MISSING
 from riskbot.model import Reading, View
 from riskbot.rules.base import Rule
 
@@ -49,7 +50,7 @@ def measure(rule: Rule, view: View) -> Measured:
     """Ask one rule. A rule that raises or gives nonsense hurts only itself: it counts as missing, and says why."""
     readings: dict[str, Reading] = {}
     missing, calm = "", True
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    ladder = rule.compiled.ladder
     met, mildest = ladder.met, ladder.rungs[0].enter
     try:
         for count, reading in enumerate(rule.readings(view)):
@@ -74,7 +75,7 @@ def measure(rule: Rule, view: View) -> Measured:
 
 def is_calm(rule: Rule, readings: Iterable[Reading]) -> bool:
     """Does none of them reach the mildest tier?"""
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    ladder = rule.compiled.ladder
     met, mildest = ladder.met, ladder.rungs[0].enter
     return not any(reading.value.is_finite() and met(reading.value, mildest) for reading in readings)
 
@@ -119,7 +120,7 @@ def _checked(reading: Any) -> Reading:
 def _exact(value: object) -> Decimal:
     """A number, or one that says that there is none; raises ValueError for what is neither."""
     if isinstance(value, float) and isnan(value):
-        return snapshot.MISSING
+        return MISSING
     number = Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if type(number) is Decimal and (number.is_qnan() or _is_sane(number)):
         return number
@@ -166,4 +167,4 @@ def no_data(rule: Rule, mode: str) -> str:
 
 def longest_window(rules: Iterable[Rule]) -> float:
     """Seconds of the past that the longest window of these rules needs."""
-    return max((want.over for rule in rules for want in rule._wants), default=0.0)  # noqa: SLF001 - asked at load
+    return max((want.over for rule in rules for want in rule.compiled.wants), default=0.0)

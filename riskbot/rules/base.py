@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar, get_args
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
@@ -74,6 +75,19 @@ def _label_names(labels: dict[str, str]) -> dict[str, str]:
 
 Labels = Annotated[dict[str, Label], AfterValidator(_label_names)]
 """Words of the trader's own that go with every message of a rule: `{ desk = "a" }`."""
+
+
+class Compiled(Struct, frozen=True):
+    """What a rule is made into as it is loaded.
+
+    ladder: its tiers and timers. wants: what it needs of the past. repeats: seconds after which an alert is told again,
+    by severity; 0: never. template: its `message`, cut into pieces; None: it has none.
+    """
+
+    ladder: Ladder
+    wants: tuple[Want, ...]
+    repeats: dict[Severity, float]
+    template: template.Template | None
 
 
 class Rule(BaseModel):
@@ -153,17 +167,14 @@ class Rule(BaseModel):
         return message
 
     @cached_property
-    def _template(self) -> template.Template | None:
-        """Its `message`, cut into pieces once."""
-        return None if self.message is None else template.parse(self.message, self.labels)
-
-    @cached_property
-    def _ladder(self) -> Ladder:
-        """The ladder, compiled once. No private attribute of pydantic: those are slow to read."""
+    def compiled(self) -> Compiled:
+        """What it is made into, once. No private attribute of pydantic: those are slow to read."""
         ladder = self.ladder()
         if not ladder.rungs:
             raise PydanticCustomError("no_tiers", "no tier: a rule without one would never speak")
-        return replace(ladder, mark=self._mark())
+        chosen = {Severity[name.upper()]: seconds for name, seconds in (self.repeat_every or {}).items()}
+        words = None if self.message is None else template.parse(self.message, self.labels)
+        return Compiled(replace(ladder, mark=self._mark()), tuple(self.wants()), {**REPEATS, **chosen}, words)
 
     def _mark(self) -> str:
         """Twelve signs that differ where two rules judge differently; whom and how they tell does not count."""
@@ -172,20 +183,9 @@ class Rule(BaseModel):
         )
         return hashlib.blake2b(msgspec.json.encode(judging, order="deterministic"), digest_size=6).hexdigest()
 
-    @cached_property
-    def _repeats(self) -> dict[Severity, float]:
-        """Seconds after which an alert is told again, by tier; 0: never."""
-        chosen = self.repeat_every or {}
-        return {**REPEATS, **{Severity[name.upper()]: seconds for name, seconds in chosen.items()}}
-
-    @cached_property
-    def _wants(self) -> tuple[Want, ...]:
-        """What it wants of the past, asked once."""
-        return tuple(self.wants())
-
     def model_post_init(self, _context: Any, /) -> None:
         """A ladder that can't be made is a mistake of the file; so are wants."""
-        _ = self._ladder, self._wants
+        _ = self.compiled
 
     # -- what a kind writes
 

@@ -18,8 +18,8 @@ def tell(rule: Rule | None, view: View, event: Event) -> tuple[str, list[str]]:
     if rule is None:
         return f"{event.rule} {event.subject}".rstrip(), []
     headline, lines = _own_words(rule, view, event)
-    if rule._template is not None:  # noqa: SLF001 - compiled at load, for us
-        first, *more = template.render(rule._template, _facts(rule, view, event, headline))  # noqa: SLF001 - as above
+    if rule.compiled.template is not None:
+        first, *more = template.render(rule.compiled.template, _facts(rule, view, event, headline))
         headline, lines = first or headline, [*more, *lines]
     if rule.labels:
         lines.append(", ".join(f"{name}: {word}" for name, word in rule.labels.items()))
@@ -60,7 +60,7 @@ def _line(words: object) -> str:
 
 
 def _facts(rule: Rule, view: View, event: Event, headline: str) -> template.Facts:
-    rungs = rule._ladder.rungs  # noqa: SLF001 - compiled at load, for us
+    rungs = rule.compiled.ladder.rungs
     tier = next((rung.enter for rung in rungs if rung.severity == event.after), None)
     return template.Facts(view, event, headline, rule.labels, tier)
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from riskbot import snapshot, spelling
+from riskbot.fields import LEVEL, MISSING, OVER, Amount
 from riskbot.model import Severity
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
@@ -39,7 +40,7 @@ def parse_duration(value: object) -> float:
 
 def parse_number(value: object) -> Decimal:
     """An exact number from `3`, `1.5` or `"300%"`. Raises ValueError."""
-    number, percent = snapshot.MISSING, False
+    number, percent = MISSING, False
     if isinstance(value, str):
         word = value.strip()
         percent = word.endswith("%")
@@ -122,7 +123,7 @@ def _known_field(path: str) -> str:
         return _known_amount(path)
     if "/" in bottom or top.startswith("details.") != bottom.startswith("details."):
         raise PydanticCustomError("field", "a ratio is one of two fields, both of the account or both of details")
-    return snapshot.OVER.join((_known_amount(top), _known_amount(bottom)))
+    return OVER.join((_known_amount(top), _known_amount(bottom)))
 
 
 def _known_amount(path: str) -> str:
@@ -134,14 +135,14 @@ def _known_amount(path: str) -> str:
             "OKX has no field {path}{hint}",
             {"path": f'"{path}"', "hint": suggest(path, snapshot.field_paths())},
         ) from None
-    if not isinstance(found, snapshot.Amount):
+    if not isinstance(found, Amount):
         raise PydanticCustomError("field", "{path} is not a number", {"path": path})
     return path
 
 
 def _level_field(path: str) -> str:
     found = snapshot.field(_known_field(path))
-    if found.unit != snapshot.LEVEL:
+    if found.unit != LEVEL:
         raise PydanticCustomError(
             "field",
             "{path} is not a 0-5 level: this kind takes {levels}; for amounts use kind = {kinds}",
@@ -150,8 +151,8 @@ def _level_field(path: str) -> str:
     return path
 
 
-_AMOUNTS = [path for path in snapshot.field_paths() if isinstance(snapshot.field(path), snapshot.Amount)]
-_LEVELS = [path for path in _AMOUNTS if snapshot.field(path).unit == snapshot.LEVEL]
+_AMOUNTS = [path for path in snapshot.field_paths() if isinstance(snapshot.field(path), Amount)]
+_LEVELS = [path for path in _AMOUNTS if snapshot.field(path).unit == LEVEL]
 
 AmountPath = Annotated[str, AfterValidator(_known_field), WithJsonSchema(spelling.one_or_ratio(_AMOUNTS))]
 """A numeric field as a trader types it: `mgnRatio` of the account, `details.liab` of each currency.

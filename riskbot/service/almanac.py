@@ -94,7 +94,7 @@ def _only(known: Mapping[str, Mapping[str, T]], watched: Mapping[str, AbstractSe
 
 def nearest(rule: Rule, readings: list[Reading], now: float) -> Approach | None:
     """The reading that is nearest to the rule's mildest tier, or furthest beyond; None: none is on the way there."""
-    ladder = rule._ladder  # noqa: SLF001 - compiled at load, for us
+    ladder = rule.compiled.ladder
     enter = ladder.rungs[0].enter
     above = ladder.met(enter + 1, enter)
     near = (max if above else min)(readings, key=_VALUE)

@@ -154,7 +154,7 @@ def _words(account: str, rule: Rule, near: Approach) -> str:
 
 
 def _distance(rule: Rule, near: Approach) -> str:
-    tier = rule._ladder.rungs[0].severity.label  # noqa: SLF001 - compiled at load, for us
+    tier = rule.compiled.ladder.rungs[0].severity.label
     return f"{text.percent(near.distance)} from {tier}" if near.distance > 0 else f"as far as {tier}"
 
 

@@ -65,11 +65,11 @@ class Judge:
 
     def use(self, rules: Sequence[Rule], receivers: Sequence[Receiver]) -> None:
         """From now on these. The next `load` or `adopt` fits the alerts to them."""
-        marks = {rule.name: rule._ladder.mark for rule in self.rules}  # noqa: SLF001 - compiled at load, for us
+        marks = {rule.name: rule.compiled.ladder.mark for rule in self.rules}
         self.rules = tuple(rule for rule in rules if rule.watches(self.account))
         self._by_name = {rule.name: rule for rule in self.rules}
         self._receivers = receivers
-        kept = {rule.name for rule in self.rules if rule._ladder.mark == marks.get(rule.name)}  # noqa: SLF001 - as above
+        kept = {rule.name for rule in self.rules if rule.compiled.ladder.mark == marks.get(rule.name)}
         self.measured = {name: answer for name, answer in self.measured.items() if name in kept}
         self.had_data = {name: at for name, at in self.had_data.items() if name in kept}
 

@@ -37,7 +37,7 @@ class Observer:
     def _take_rules(self) -> None:
         rules = self.judge.rules
         self._ask = Asker(rules, self._how)
-        self.history = self.history.renewed(want for rule in rules for want in rule._wants)  # noqa: SLF001 - asked at load
+        self.history = self.history.renewed(want for rule in rules for want in rule.compiled.wants)
         self.harmless = frozenset(rule.name for rule in rules if not rule.DANGER)
 
     async def load(self, store: Store, now: float) -> float:

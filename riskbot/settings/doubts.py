@@ -66,7 +66,7 @@ def _unheard_of(loc: tuple[str | int, ...], rule: Rule, receivers: dict[str, Rec
     for key in ("accounts", "ccy", "receivers"):
         if getattr(rule, key) == ():
             yield Loc((*loc, key), f"{key} = [] leaves nothing over: the rule will never be told; name some")
-    worst = max((rung.severity for rung in rule.ladder().rungs), default=Severity.OK)
+    worst = max((rung.severity for rung in rule.compiled.ladder.rungs), default=Severity.OK)
     named = receivers if rule.receivers is None else rule.receivers
     if named and all(receivers[name].severity > worst for name in named):
         yield Loc(loc, f"told to nobody: its worst tier is {worst.label}, and each min_severity is above that")

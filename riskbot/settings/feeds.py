@@ -16,8 +16,9 @@ from enum import Enum
 
 from msgspec import Struct
 
+from riskbot.fields import Amount
 from riskbot.rules import parse_duration, parse_number, suggest
-from riskbot.snapshot import MODES, Amount, field, field_paths
+from riskbot.snapshot import MODES, field, field_paths
 
 MODE = "acctLv"
 """No field of the balance, but of the account's configuration; it can be fed all the same."""

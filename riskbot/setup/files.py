@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import suppress
+from errno import EINVAL
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +17,7 @@ def write(path: Path, text: str, mode: int) -> None:
 
     A link stays one. Raises OSError.
     """
+    try_file(path)
     path = path.resolve()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     new = Path(name)
@@ -30,6 +32,12 @@ def write(path: Path, text: str, mode: int) -> None:
         with suppress(OSError):
             new.unlink()
         raise
+
+
+def try_file(path: Path) -> None:
+    """Raises OSError for a device, a pipe or a folder: it is not to be replaced, and reading may never end."""
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "it is not a regular file; name another", str(path))
 
 
 def try_folder(folder: Path) -> None:

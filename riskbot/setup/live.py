@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from riskbot.builtin.key_safety import NO_IP, KeySafety
@@ -9,6 +11,8 @@ from riskbot.history import History
 from riskbot.model import AccountInfo, Severity, View
 from riskbot.snapshot import MODES, Snapshot
 from riskbot.source import Source, SourceError
+from riskbot.store import StoreError
+from riskbot.store.peek import look as peek
 from riskbot.text import number, span, usd
 
 CLOCK_OFF = 2.0
@@ -40,6 +44,19 @@ def identity(info: AccountInfo) -> str:
     rights = ", ".join(info.permissions) or "no rights"
     bound = f"bound to {', '.join(info.ips)}" if info.ips else "bound to no IP address"
     return f"uid {info.uid}{label}, {mode}, {rights}, {bound}"
+
+
+def remembered(db: Path) -> dict[str, str]:
+    """The uid of each account when riskbot watched it last; none: it has not run yet."""
+    try:
+        return {name: alerts.uid for name, alerts in peek(db, ()).alerts.items()}
+    except StoreError:
+        return {}
+
+
+def another(uid: str) -> str:
+    """What to say of a key that is not of the account that is remembered under that name."""
+    return f"it belongs to another account of OKX than before (uid {uid}); if that is meant, give it another name"
 
 
 class Fault(Struct, frozen=True):

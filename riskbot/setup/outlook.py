@@ -81,13 +81,13 @@ def _without(rule: Rule, missing: str, readings: tuple[Reading, ...]) -> Outlook
 
 
 def _worse(rule: Rule, one: Reading, other: Reading) -> bool:
-    ladder = rule.ladder()
+    ladder = rule.compiled.ladder
     return ladder.met(one.value, other.value) and one.value != other.value
 
 
 def severity(rule: Rule, value: Decimal) -> Severity:
     """Of the worst tier that this value meets, whatever its timers."""
-    ladder = rule.ladder()
+    ladder = rule.compiled.ladder
     return max((rung.severity for rung in ladder.rungs if ladder.met(value, rung.enter)), default=Severity.OK)
 
 
@@ -107,7 +107,7 @@ def _calm(rule: Rule, worst: Reading) -> str:
     over = max((want.over for want in rule.wants()), default=0.0)
     if over:
         return f"it compares with the last {span(over)}, from now on"
-    if not rule.ladder().plain:
+    if not rule.compiled.ladder.plain:
         return ""
     if unit(rule) == "level":
         return f"{worst.ccy} level {number(worst.value)}"

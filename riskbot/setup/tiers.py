@@ -6,8 +6,9 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+from riskbot.fields import USD
 from riskbot.rules import Rule, Rung
-from riskbot.snapshot import USD, field
+from riskbot.snapshot import field
 from riskbot.text import span
 
 

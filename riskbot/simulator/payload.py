@@ -6,8 +6,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from riskbot.fields import Row
 from riskbot.simulator.ledger import Moment, Value
-from riskbot.snapshot import Balance, Mode, Row, Snapshot
+from riskbot.snapshot import Balance, Mode, Snapshot
 
 
 def render(moment: Moment, mode: Mode, wall: Callable[[float], int]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _account(service: Service, watch: Watch, now: float) -> dict[str, Any]:
 
 def _tiers(rules: Iterable[Rule]) -> list[Rung]:
     """Those of the rules about the ratio that is drawn."""
-    return [rung for rule in rules if rule.kind == "margin_ratio" for rung in rule.ladder().rungs]
+    return [rung for rule in rules if rule.kind == "margin_ratio" for rung in rule.compiled.ladder.rungs]
 
 
 # Alerts.

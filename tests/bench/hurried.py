@@ -1,6 +1,7 @@
 """`riskbot run` on a clock that is faster than life, which notes each second how many tasks it has.
 
-It forgets as much sooner: what is kept for days is kept for an hour, so that one can see that the database stays small.
+It forgets as much sooner: what is kept for days or months is kept for an hour, so that one can see that the database
+stays small, and so does what memory has of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from riskbot.cli import main as riskbot
 from riskbot.service import Service, journal
 from riskbot.service.clock import Clock
+from riskbot.store import memory, sqlite, sqlite_outbox
 
 KEPT, PRUNED_EVERY = 3600.0, 900.0
 """Seconds of its clock."""
@@ -25,6 +27,7 @@ def main() -> None:
     speed, target, words = float(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     journal.KEEP_PAST = journal.DAY = KEPT
     journal.PRUNE_EVERY = PRUNED_EVERY
+    memory.KEEP_LONG = sqlite.KEEP_LONG = sqlite_outbox.KEEP_LONG = KEPT
     made, plain = Service.__init__, Service.run
 
     def make(self: Service, *parts: Any) -> None:
