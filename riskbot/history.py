@@ -303,7 +303,7 @@ class History:
     def samples(self, path: str, ccy: str, over: float, now: float) -> list[tuple[float, Decimal]]:
         """The course within the last `over` seconds: (moment, value) in equal steps, oldest first, ending now.
 
-        None while not all of the window is known. The window must be one of the `wants`; else KeyError.
+        Empty while not all of the window is known. The window must be one of the `wants`; else KeyError.
         """
         if (path, over, "samples") not in self._known:
             raise KeyError(f"the course of {path} is none of the rule's wants")

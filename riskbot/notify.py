@@ -18,7 +18,8 @@ class Outcome(StrEnum):
     AMBIGUOUS = "ambiguous"
     """It may have arrived: no answer after the request was written. It is sent again, marked as a possible repeat."""
     PERMANENT = "permanent"
-    """This message will never be taken (HTTP 400): once more as plain text, then given up and told elsewhere."""
+    """The message itself is refused (HTTP 400). Each try is made once more as plain text; if ten, a minute apart, are
+    refused, it is given up. That it is refused is told to all receivers."""
     BROKEN = "broken"
     """The receiver takes nothing (HTTP 401, 403, 404): the address or its secret is wrong."""
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
-from typing import Literal
 from unicodedata import normalize
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -269,24 +267,3 @@ def _merged(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             spans.append((start, stop))
     return spans
-
-
-class RedactingFormatter(logging.Formatter):
-    """A formatter whose finished text holds no secret, its traceback included.
-
-    A filter would not do: it sees the record before the traceback is written, and none of a child logger's records.
-    """
-
-    def __init__(
-        self,
-        redactor: Redactor,
-        fmt: str | None = None,
-        datefmt: str | None = None,
-        style: Literal["%", "{", "$"] = "%",
-    ) -> None:
-        super().__init__(fmt, datefmt, style)
-        self._redactor = redactor
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, redacted as the last step."""
-        return self._redactor.redact(super().format(record))

@@ -238,6 +238,26 @@ def test_a_single_mistake_is_counted_as_one(tmp_path: Path) -> None:
     assert result.stderr.endswith("\n1 mistake; nothing was started.\n")
 
 
+def test_a_machine_gets_each_mistake_with_its_place_in_the_form_that_it_knows(path: Path, tmp_path: Path) -> None:
+    path.write_text(RULES.replace("json://localhost", "tgrm://secret-token/chat").replace("1d", "1 day"))
+    wrong, absent = check("-c", path, "--json"), check("-c", tmp_path / "no.toml", "--json")
+
+    url, over = (
+        "url: unknown service tgrm://; did you mean tgram://?",
+        'over: not a duration: write "90s", "1h30m" or "7d"',
+    )
+    assert (wrong.exit_code, absent.exit_code) == (2, 2)
+    assert json.loads(wrong.stdout) == {
+        "well": False,
+        "things": [
+            {"kind": "file", "name": f"{path}:9", "state": "wrong", "says": url},
+            {"kind": "file", "name": f"{path}:29", "state": "wrong", "says": over},
+        ],
+    }
+    assert [thing["name"] for thing in json.loads(absent.stdout)["things"]] == [str(tmp_path / "no.toml")]
+    assert wrong.stderr == check("-c", path).stderr
+
+
 def test_columns_are_kept_where_they_are_asked_for(path: Path) -> None:
     assert max(map(len, check("-c", path, COLUMNS="60").stdout.splitlines())) <= 60
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from riskbot.setup import gate
 from riskbot.simulator import SimAccount, Simulator, load_scenario
 from riskbot.store.peek import look
 from tests.notifier_contract import free_address
@@ -118,7 +119,8 @@ async def test_a_refused_key_is_told_with_what_to_do_and_without_its_secrets(tmp
         code, things, said = await check(rules)
 
     assert code == 1
-    assert of(things, "account", "main") == [("wrong", "can't be seen: the passphrase is wrong (code 50105)")]
+    todo = gate.ADVICE["50105"][0]  # as init says it
+    assert of(things, "account", "main") == [("wrong", f"can't be seen: the passphrase is wrong (code 50105). {todo}")]
     assert not any(thing["kind"] == "rule" for thing in things)
     assert not any(secret in said for secret in ("planted", KEYS["api_secret"], KEYS["api_key"]))
 

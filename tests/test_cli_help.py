@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -102,3 +104,22 @@ def test_wrong_usage_ends_with_exit_code_2(args: list[str]) -> None:
 
 def test_a_misspelt_option_is_answered_with_the_one_that_was_meant() -> None:
     assert "--json" in CliRunner().invoke(main, ["check", "--jsn"]).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["--help", "fields", "schema", "check --json -c absent.toml"])
+def test_what_can_not_be_written_is_told_in_one_line(tmp_path: Path, words: str, unbuffered: str) -> None:
+    """By click or by rich; as it is written, or held back and tried once more as Python ends."""
+    line = f"{sys.executable} -m riskbot.cli {words} > /dev/full"
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(Path(__file__).parents[1])}
+    ran = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "can't write: No space left on device\n")
+
+
+def test_a_mistake_of_riskbot_itself_is_not_taken_for_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+    monkeypatch.setattr("riskbot.cli.schema.echo_json", fails)
+    assert isinstance(CliRunner().invoke(main, ["schema"]).exception, ConnectionRefusedError)

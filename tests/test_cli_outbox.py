@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from riskbot.cli import names
 from riskbot.cli.outbox import command
 from riskbot.model import Alerts, Cause, Severity
+from riskbot.service import bulletins
 from riskbot.store import Message
 from riskbot.store.outbox import STATES
 from tests.story import NOW, Story, run, story
@@ -65,6 +66,15 @@ async def test_what_was_given_up_stands_first_then_what_fails_then_what_waits(li
     assert shown[0][0] == "id"
 
 
+async def test_what_riskbot_says_unasked_is_no_end_of_an_alert(life: Story) -> None:
+    watched = bulletins.message("start", 1, "phone", ("WATCHING · riskbot · 1 account, 3 rules", ["all is well"]), NOW)
+    await life.store.commit("riskbot", 0, "start", b"{}", (watched,))
+    shown = next(line for line in (await life.run(command)).stdout.splitlines() if "3 rules" in line)
+
+    assert " ".join(shown.split()[1:]) == "WATCHING phone waits now riskbot · 1 account, 3 rules"
+    assert [row["rule"] for row in await rows(life) if row["news"]] == ["start"]
+
+
 async def test_with_all_also_what_is_done_is_shown(life: Story) -> None:
     assert sorted(row["state"] for row in await rows(life, "--all")) == ["dead", "queued", "queued", "sending", "sent"]
     assert "sent" in (await life.run(command, "--all")).stdout
@@ -86,6 +96,7 @@ async def test_a_machine_gets_everything(life: Story) -> None:
         "severity": "critical",
         "before": "warning",
         "urgency": "critical",
+        "news": False,
         "title": "CRITICAL · main · margin ratio 2 (200 %)",
         "state": "queued",
         "at": NOW - 200,

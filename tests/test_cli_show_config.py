@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,8 @@ def register_sources(): return {"paper": Paper}
 """
 
 
-def show(path: Path) -> Result:
-    return CliRunner().invoke(main, ["show-config", "-c", str(path)], env=ENV)
+def show(path: Path, env: Mapping[str, str | None] = ENV) -> Result:
+    return CliRunner().invoke(main, ["show-config", "-c", str(path)], env=env)
 
 
 @pytest.fixture
@@ -158,6 +159,52 @@ def test_no_secret_is_shown_but_where_it_is(rules: Path) -> None:
     assert 'options = { token = "***", from = "${RISKBOT_PHONE}", depth = 3, tags = ["***"] }' in shown.stdout
     assert shown.stdout.count('url = "***"') == 2
     assert 'name = "tell *** to nobody"' in shown.stdout
+
+
+ELSEWHERE = """
+[[accounts]]
+name = "main"
+api_key = "credential:okx_api_key"
+api_secret = "file:absent"
+passphrase = "${OKX_API_PASSPHRASE}"
+
+[receivers.phone]
+url = "tgram://${BOT}/${CHAT}"
+
+[heartbeat]
+url = "${PING}"
+
+[web]
+token = "${TOKEN}"
+listen = "0.0.0.0:9105"
+
+[[rules]]
+name = "missing data"
+kind = "level"
+field = "details.twap"
+at_least = { warning = 1 }
+"""
+
+
+def test_a_secret_that_is_not_shown_need_not_be_there(tmp_path: Path) -> None:
+    there = {"OKX_API_PASSPHRASE": "planted", "BOT": "123:bot", "CHAT": "4567", "PING": "https://hc-ping.com/1234"}
+    there |= {"TOKEN": "planted-0123456789", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    path = put(tmp_path / "rules.toml", ELSEWHERE)
+    without = show(path, dict.fromkeys(there))
+    put(tmp_path / "absent", "planted")
+    put(tmp_path / "okx_api_key", "planted")
+
+    assert (without.exit_code, without.stderr) == (0, "")
+    assert without.stdout == show(path, there).stdout
+    assert 'name = "missing data"' in without.stdout
+
+
+def test_what_is_wrong_beside_an_absent_secret_is_told_and_the_secret_is_not(tmp_path: Path) -> None:
+    path = put(tmp_path / "rules.toml", ELSEWHERE.replace("listen", "lsten"))
+    shown = show(path, {"PING": None, "TOKEN": None})
+
+    told = f'{path}:16: unknown key "lsten"; did you mean "listen"?\n1 mistake; nothing was started.\n'
+    assert (shown.exit_code, shown.stderr) == (2, told)
 
 
 def test_a_file_that_is_wrong_is_told_as_everywhere(tmp_path: Path) -> None:

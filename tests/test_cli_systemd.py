@@ -103,7 +103,8 @@ def test_what_a_rules_file_needs_is_found_without_any_secret_being_there(rules: 
 # The unit.
 
 
-def test_the_unit_runs_this_riskbot_by_this_file_with_what_it_needs(rules: Path) -> None:
+def test_the_unit_runs_this_riskbot_by_this_file_with_what_it_needs(plain_rules: Path) -> None:
+    rules = plain_rules
     result = run("-c", rules)
     assert result.exit_code == 0
     found, folder = directives(result.stdout), rules.parent
@@ -223,6 +224,17 @@ def test_systemd_rates_its_exposure_at_1_5_of_10_at_most(tmp_path: Path) -> None
     assert (said.returncode, float(found[1]) <= 1.5) == (0, True), said.stdout
 
 
+def test_the_whole_check_does_not_skip_what_this_machine_lacks(tmp_path: Path) -> None:
+    """It runs `make test` with CI set, so that a missing systemd-analyze is a failure."""
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "$CI $*"\n')
+    make.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    script = Path(__file__).parents[1] / ".ci/run"
+    ran = subprocess.run([script], env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout == "true test\n"
+
+
 # Writing it.
 
 
@@ -320,7 +332,9 @@ def test_what_the_service_could_not_read_is_told_and_nothing_is_written(
     shown, written = run("-c", rules), run("-c", rules, "--to", unit)
     told = f"the service can't use {rules}: PrivateTmp=yes hides {tmp_path} from the service; move it, or use --user\n"
     secret = f"the service can't use {rules.parent}/rules.d/mail.url: its user is made anew at each start; write \"cr"
-    assert (shown.exit_code, told in shown.stderr, secret in shown.stderr) == (0, True, True)
+    assert (shown.exit_code, told in shown.stderr, secret in shown.stderr) == (1, True, True)
+    assert shown.stdout.startswith("[Unit]")
+    assert (run("-c", rules, "--force").exit_code, run("-c", rules, "--user").exit_code) == (0, 0)
     assert (written.exit_code, told in written.stderr, unit.exists()) == (1, True, False)
     assert written.stderr.endswith("Nothing was written; --force writes it all the same.\n")
     assert run("-c", rules, "--to", unit, "--force").exit_code == 0

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from riskbot.cli.logs import RedactingFormatter
 from riskbot.escapes import plainly
-from riskbot.redact import MASK, SHORTEST, RedactingFormatter, Redactor, secrets_in, secrets_of
+from riskbot.redact import MASK, SHORTEST, Redactor, secrets_in, secrets_of
 
 SECRET = """pä$s w/ö"rd's\\&<x>"""
 LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="*"), max_size=12)

@@ -6,8 +6,11 @@ Exit codes: 0 all is well; 1 it failed, or an alert is open where that was asked
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -42,7 +45,22 @@ COMMANDS = {
 """Every command and its line in `riskbot --help`."""
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What an OSError says when stdout, or the disk below it, takes no more."""
+
+
 class _Commands(click.Group):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # a broken pipe is known to click
+            if error.errno not in _FULL:
+                raise
+            click.echo(f"can't write: {error.strerror}", err=True)
+            with suppress(OSError):
+                sys.stdout.close()  # else Python tries once more as it ends, and fails aloud
+            sys.exit(1)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(COMMANDS)

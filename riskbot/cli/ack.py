@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import names, stored
+from riskbot.cli import names, stored, times
 from riskbot.cli.common import config_option, console, echo_json, json_option
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _CHANGE = re.compile(r"\.\d+(r\d+)?$")
 @click.argument("ids", nargs=-1, metavar="[ID…]")
 @click.option("--all", "everything", is_flag=True, help="All that are open, of every account.")
 @click.option(
-    "--for", "lasting", metavar="TIME", callback=stored.lasting, help="For how long: 45m, 2h; at most 24h; else 30m."
+    "--for", "lasting", metavar="TIME", callback=times.lasting, help="For how long: 45m, 2h; at most 24h; else 30m."
 )
 @config_option
 @json_option

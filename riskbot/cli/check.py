@@ -14,7 +14,7 @@ from riskbot.cli.things import OK, WARNING, WRONG, show, thing, worst_first
 if TYPE_CHECKING:
     from riskbot.plugins import Plugins
     from riskbot.rules import Rule
-    from riskbot.settings import Config
+    from riskbot.settings import Config, ConfigError
 
 
 @click.command("check")
@@ -27,13 +27,14 @@ def command(path: Path, *, live: bool, as_json: bool) -> None:
     Every message that a rule can make is made once, of sample data. With --live each account is asked once: its clock,
     what the key may do, its mode, and what each rule would say now; and a connection to each receiver is tried.
 
-    Exit codes: 0 all would work, 1 something would not, 2 the rules file is wrong.
+    Exit codes: 0 all would work, 1 something would not, 2 the rules file is wrong; of each mistake --json has a thing
+    of the kind "file", named by its place.
     """
     import asyncio  # noqa: PLC0415 - see cli/__init__.py
 
     from riskbot.builtin.apprise.notifier import check_url  # noqa: PLC0415 - see cli/__init__.py
 
-    config, found = load_all(path, check_url=check_url)
+    config, found = load_all(path, check_url=check_url, also=_mistakes if as_json else None)
     things = worst_first(asyncio.run(_live(config, found)) if live else _things(config, found))
     things = [_file(path, config), *things]
     well = all(one["state"] != WRONG for one in things)
@@ -94,6 +95,12 @@ def _failing(config: Config, found: Plugins) -> Iterator[dict[str, Any]]:
 
 
 # For machines.
+
+
+def _mistakes(error: ConfigError) -> None:
+    """A file that is wrong: nothing is known but what is wrong with it, and where."""
+    things = [thing("file", problem.where, WRONG, problem.text) for problem in error.problems]
+    echo_json({"well": False, "things": things})
 
 
 def _document(config: Config) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from riskbot.model import AccountInfo, Severity
 from riskbot.plugins import Plugins
 from riskbot.rules import Rule
 from riskbot.settings import OKX, AccountSettings, Config
+from riskbot.setup import gate, outlook, reach
 from riskbot.setup import live as looks
-from riskbot.setup import outlook, reach
 from riskbot.setup.live import Seen
 from riskbot.setup.outlook import Prospect
 from riskbot.snapshot import Snapshot
@@ -55,7 +55,8 @@ async def _account(
     if seen.info:
         things += _key(account.name, seen.info, config.rules, uid)
     if seen.error:
-        things.append(thing("account", account.name, WRONG, f"can't be seen: {seen.error.why}"))
+        why = gate.advised(seen.error) if account.source == OKX else seen.error.why
+        things.append(thing("account", account.name, WRONG, f"can't be seen: {why}"))
     return [*things, *_standing(account.name, seen, config.rules, [one.name for one in config.accounts])]
 
 

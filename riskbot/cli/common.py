@@ -62,16 +62,18 @@ def veil() -> Redactor:
 
 
 @contextmanager
-def mistakes_told(path: Path | None = None) -> Iterator[None]:
+def mistakes_told(path: Path | None = None, also: Callable[[ConfigError], None] | None = None) -> Iterator[None]:
     """A rules file that is wrong ends the command, with all its mistakes and exit code 2.
 
-    path: the file whose secrets are needed.
+    path: the file whose secrets are needed. also: who else is told, before that.
     """
     from riskbot.settings import ConfigError  # noqa: PLC0415 - pydantic is not needed for --help
 
     try:
         yield
     except ConfigError as error:
+        if also:
+            also(error)
         fail("\n".join(mistakes(error, path)), 2)
 
 
@@ -112,12 +114,13 @@ def load_all(
     check_url: Callable[[str], None] | None = None,
     *,
     keyless: bool = False,
+    also: Callable[[ConfigError], None] | None = None,
 ) -> tuple[Config, Plugins]:
     """The same, and its plugins. A broken one is a warning; a rule that needs it is a mistake.
 
-    keyless: nobody is asked or told, so that secrets may be absent.
+    keyless: nobody is asked or told, so that secrets may be absent. also: see `mistakes_told`.
     """
-    with mistakes_told(path):
+    with mistakes_told(path, also):
         found = load_plugins(path, env)
         for trouble in found.troubles:
             click.echo(f"warning: {trouble}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from riskbot.cli import names, stored
+from riskbot.cli import names, stored, times
 from riskbot.cli.common import config_option, echo_json, fail, json_option, load_plugins, mistakes_told
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @config_option
 @click.option("--account", help="Of which account; default: the first one that the rule watches.")
 @click.option("--ccy", help="About this currency only.")
-@click.option("--at", "moment", callback=stored.point, help="As of then: 2026-03-01T14:30:00, UTC. Default: now.")
+@click.option("--at", "moment", callback=times.point, help="As of then: 2026-03-01T14:30:00, UTC. Default: now.")
 @json_option
 def command(
     rule: str, path: Path, account: str | None, ccy: str | None, moment: float | None, *, as_json: bool

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import names, stored
+from riskbot.cli import names, stored, times
 from riskbot.cli.common import STYLES, config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
@@ -24,18 +24,9 @@ LATE = 5.0
 """Seconds after which a message that arrived is said to be late."""
 
 
-def _duration(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    from riskbot.rules import parse_duration  # noqa: PLC0415 - see cli/__init__.py
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command("history")
 @config_option
-@click.option("--since", default="7d", show_default=True, callback=_duration, help="How far back: 90m, 12h, 7d.")
+@click.option("--since", default="7d", show_default=True, callback=times.duration, help="How far back: 90m, 12h, 7d.")
 @click.option("--account", help="Only of this account; riskbot: its own alerts.")
 @click.option("--rule", help="Only of this rule.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
-from riskbot.cli import stored
+from riskbot.cli import stored, times
 from riskbot.cli.common import config_option, console, echo_json, fail, json_option, table
 from riskbot.cli.leftout import LeftOut, skip_option, unreadable
 from riskbot.cli.progress import progress, steps
@@ -134,8 +134,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
 @command.command("export", short_help="Write what was seen as lines of JSON.")
 @click.argument("account", required=False)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file; ….gz is packed.")
-@click.option("--from", "start", callback=stored.point, help="From that moment on (UTC): 2026-03-01T14:30.")
-@click.option("--to", "end", callback=stored.point, help="Up to that moment.")
+@click.option("--from", "start", callback=times.point, help="From that moment on (UTC): 2026-03-01T14:30.")
+@click.option("--to", "end", callback=times.point, help="Up to that moment.")
 @click.option("--exact", is_flag=True, help="All that there is, so that `import` brings back the very same journal.")
 @skip_option
 @_db_option

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from riskbot.redact import RedactingFormatter, Redactor
+from riskbot.redact import Redactor
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,6 +52,21 @@ def is_the_journal(fd: int, env: Mapping[str, str] = os.environ) -> bool:
     """Does what is written there go to the journal? A variable that is merely inherited does not say so."""
     found = os.fstat(fd)
     return env.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter whose finished text holds no secret, its traceback included.
+
+    A filter would not do: it sees the record before the traceback is written, and none of a child logger's records.
+    """
+
+    def __init__(self, redactor: Redactor, fmt: str) -> None:
+        super().__init__(fmt)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, redacted as the last step."""
+        return self._redactor.redact(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):

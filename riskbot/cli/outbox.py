@@ -182,10 +182,11 @@ def _cells(row: dict[str, Any], now: float) -> tuple[Text, ...]:
     from rich.text import Text  # noqa: PLC0415 - see cli/__init__.py
 
     word, _, title = row["title"].partition(" · ")  # the severity stands in a column of its own
+    level = Text(word, "dim") if row["news"] and title else stored.badge(row["severity"])
     tries = str(row["tries"]) if row["tries"] else ""
     next_try = stored.due(row, now) if row["next_try"] is not None else ""
     rest = map(Text, (tries, next_try, title or word))
-    return Text(row["ref"]), stored.badge(row["severity"]), Text(row["receiver"]), _state(row), *rest
+    return Text(row["ref"]), level, Text(row["receiver"]), _state(row), *rest
 
 
 def _state(row: dict[str, Any]) -> Text:

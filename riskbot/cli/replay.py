@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from riskbot.cli import replayed, stored, verifying
+from riskbot.cli import replayed, stored, times, verifying
 from riskbot.cli.common import config_option, fail, load_all, mistakes_told
 from riskbot.cli.leftout import LeftOut, skip_option, unreadable
 from riskbot.cli.progress import progress
@@ -30,15 +30,6 @@ WARM_UP = 3600.0
 """Seconds before the time that is counted from which on it is played, at least: alerts may be open by then."""
 CURRENT = "current"
 """In place of a file: the rules file itself."""
-
-
-def _span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    from riskbot.rules import parse_duration  # noqa: PLC0415 - see cli/__init__.py
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 class _Asked(Struct, frozen=True):
@@ -77,12 +68,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--rules", type=_FILE, help="The rules to try; default: those of the rules file.")
 @click.option("--journal", type=_FILE, metavar="DB", help="The journal in this database; default: of the rules file.")
 @click.option("--account", help="Whose rules and name; default: the first account of the file.")
-@click.option("--from", "start", callback=stored.point, help="Count from that moment on (UTC).")
-@click.option("--to", "end", callback=stored.point, help="Up to that moment.")
+@click.option("--from", "start", callback=times.point, help="Count from that moment on (UTC).")
+@click.option("--to", "end", callback=times.point, help="Up to that moment.")
 @click.option("--against", metavar="current|FILE", help="Compare with these rules; current: those of the rules file.")
 @click.option("--labels", type=_FILE, help="A file of incidents that should be told of.")
 @click.option("--lead-to", metavar="CONDITION", help="The same, where a condition comes to hold: 'mgnRatio <= 1'.")
-@click.option("--within", default="1h", callback=_span, show_default=True, help="How long before it an alert counts.")
+@click.option(
+    "--within", default="1h", callback=times.duration, show_default=True, help="How long before it an alert counts."
+)
 @click.option("--sweep", metavar="RULE.KEY=FROM:TO:STEP", help="Try a number at several values.")
 @click.option("--fail-if", metavar="CONDITION", help="Exit code 1 if so: 'missed>0 or messages_per_day.phone>20'.")
 @click.option("--messages", "show_messages", is_flag=True, help="Show each message as a phone would.")

@@ -25,17 +25,17 @@ DEFAULT, ALWAYS = "default", "always on: it is in no file"
 @click.command("show-config")
 @config_option
 def command(path: Path) -> None:
-    """Show the rules file with all that it includes and every default, as TOML that riskbot can read.
+    """Show the rules file with all that it includes and every default, as TOML.
 
-    A comment says in which file and line each part stands. Secrets are not filled in; one that stands in the file
-    itself is shown as ***.
+    A comment says in which file and line each part stands. Secrets are not filled in, and need not be there. One that
+    stands in the file itself is shown as ***; if there is none such, riskbot can read what is shown.
 
     Exit codes: 0 shown, 2 the rules file is wrong.
     """
     from riskbot.redact import Redactor  # noqa: PLC0415 - see cli/__init__.py
     from riskbot.settings import Sources  # noqa: PLC0415 - see cli/__init__.py
 
-    config, found = load_all(path)
+    config, found = load_all(path, keyless=True)
     shown = Shown(Sources(path, os.environ), Redactor(secrets(config)))
     click.echo("\n".join(_lines(shown, config, found)))
 

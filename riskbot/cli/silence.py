@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from riskbot.cli import names, stored
+from riskbot.cli import names, stored, times
 from riskbot.cli.common import config_option, console, echo_json, fail, json_option
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _word(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 @click.option("--rule", metavar="PATTERN", callback=_word, help="Alerts of these rules.")
 @click.option("--account", metavar="PATTERN", callback=_word, help="Only of these accounts.")
 @click.option("--ccy", metavar="PATTERN", callback=_word, help="Only about these currencies.")
-@click.option("--for", "lasting", metavar="TIME", callback=stored.lasting, help="For how long: 45m, 2h; at most 24h.")
+@click.option("--for", "lasting", metavar="TIME", callback=times.lasting, help="For how long: 45m, 2h; at most 24h.")
 @click.option("--up-to", type=click.Choice(["info", "warning", "critical"]), help="Worse is told; else critical.")
 @click.option("--all-levels", is_flag=True, help="Also emergencies.")
 @click.option("--why", metavar="TEXT", callback=_word, help="A word for whoever lists it.")

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from riskbot.cli.common import STYLES, console, fail, load_plugins, mistakes_told, veil
 
 if TYPE_CHECKING:
@@ -205,7 +203,7 @@ def _seconds(value: object) -> float:
 
 
 def as_row(state: str, message: Message, ref: str) -> dict[str, Any]:
-    """A message for machines. ref: its name in tables. next_try: None unless it is queued."""
+    """A message for machines. ref: its name in tables. news: it is about no alert. next_try: None unless queued."""
     account, rule, subject = _parts(message)
     return {
         "ref": ref,
@@ -218,6 +216,7 @@ def as_row(state: str, message: Message, ref: str) -> dict[str, Any]:
         "severity": message.after.label,
         "before": message.before.label,
         "urgency": message.urgency.label,
+        "news": not message.peak,
         "title": message.title,
         "state": state,
         "at": message.at,
@@ -287,34 +286,6 @@ def style(row: dict[str, Any]) -> str:
 
 
 # ---------------------------------------------------------------- open alerts, and what is not to be told of them
-
-
-LONGEST = 86400.0
-"""Seconds that an acknowledgement or a silence lasts at most."""
-
-
-def point(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds since 1970 of an option `--from`."""
-    try:
-        found = None if value is None else datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter("write 2026-03-01, or 2026-03-01T14:30:00; it is UTC") from None
-    if found is None:
-        return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-
-
-def lasting(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds of an option `--for`."""
-    from riskbot.rules import parse_duration  # noqa: PLC0415 - see cli/__init__.py
-
-    try:
-        seconds = None if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if seconds is not None and not 0 < seconds <= LONGEST:
-        raise click.BadParameter("must be more than 0s and at most 24h")
-    return seconds
 
 
 def open_alerts(seen: Look, at: float) -> list[Event]:

@@ -55,7 +55,8 @@ def command(
     It names this riskbot, the rules file, and what that needs: a file for each credential:NAME, one file for all
     ${NAME}.
 
-    Exit codes: 0 done, 1 it can't be written, or the service could not use its files, 2 the rules file is wrong.
+    Exit codes: 0 done, 1 it can't be written, or the service could not use its files (it is printed all the same; with
+    --force that is no failure), 2 the rules file is wrong.
     """
     from riskbot.settings import needs  # noqa: PLC0415 - see cli/__init__.py
 
@@ -67,7 +68,7 @@ def command(
         click.echo(f"the service can't use {words}", err=True)
     if not (install or to):
         click.echo(unit.text(), nl=False)
-        return
+        raise SystemExit(1 if in_the_way and not force else 0)
     if in_the_way and not force:
         fail("Nothing was written; --force writes it all the same.", 1)
     target = to or _place(user=user)

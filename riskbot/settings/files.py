@@ -24,8 +24,8 @@ LISTS = ("rules", "cases")
 SHARED = {"rules": list, "receivers": dict, "cases": list}
 """What an included file may hold."""
 
-_KEYS, _UNUSED = ("accounts", "receivers"), ("heartbeat", "web")
-"""Where the secrets stand that only who asks or tells has need of; the second are sections that nobody else needs."""
+_KEYS = ("accounts", "receivers", "heartbeat", "web")
+"""Where the secrets stand that only who asks or tells has need of."""
 
 
 class Source:
@@ -40,11 +40,10 @@ class Source:
     def filled(self, env: Mapping[str, str], *, keyless: bool = False) -> dict[str, Any]:
         """Its document with all secrets; a relative path of one starts at this file.
 
-        keyless: those of accounts and receivers may be absent; sections that are not needed then are left out.
+        keyless: those of accounts, receivers, [heartbeat] and [web] may be absent.
         """
         secrets = Secrets(self.path.parent, env)
-        used = {key: value for key, value in self.document.items() if not (keyless and key in _UNUSED)}
-        document: dict[str, Any] = secrets.fill(used)
+        document: dict[str, Any] = secrets.fill(self.document)
         self.found += [p for p in secrets.problems if not (keyless and p.loc[0] in _KEYS)]
         return document
 

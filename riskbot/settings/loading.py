@@ -32,9 +32,9 @@ def load(
 
     kinds: the rule classes by kind. env: where `${NAME}` is looked up; default: the process's environment.
     check_url: raises ValueError, in words without the URL, for a receiver's URL that is of no use; default: not done.
-    offered: what an account's `source` may say besides okx. keyless: secrets of accounts and receivers may be absent,
-    as nobody is asked or told; a word stands in for them. begun: so may accounts, receivers and keys be: somebody is
-    about to add them.
+    offered: what an account's `source` may say besides okx. keyless: secrets of accounts, receivers, [heartbeat] and
+    [web] may be absent, as nobody is asked or told; a word stands in for them. begun: so may accounts, receivers and
+    keys be: somebody is about to add them.
     """
     env = os.environ if env is None else env
     sources = Sources(path, env)

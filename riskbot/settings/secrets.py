@@ -14,6 +14,13 @@ TOLD = ("labels", "message")
 """Keys of a rule that are told to receivers."""
 
 
+STAND_IN = "https://absent-secret.invalid"
+"""In place of a secret that is absent: of use wherever one may stand, so that its place has no second mistake.
+
+It is taken for a secret, and must be a word that stands nowhere else: every text would be full of holes.
+"""
+
+
 class NoSecretError(Exception):
     """What a value refers to is not there."""
 
@@ -39,7 +46,7 @@ class Secrets:
             return self._spoken(value) if is_told(loc) else self._resolve(value)
         except NoSecretError as error:
             self.problems.append(Loc(loc, str(error)))
-            return "missing"
+            return STAND_IN
 
     def _spoken(self, value: str) -> str:
         """As it is: whatever is filled in may be secret, and here it would be told."""

@@ -35,11 +35,11 @@ ADVICE: dict[str, tuple[str, tuple[str, ...]]] = {
     "50120": ("On OKX, edit the API key and give it the Read permission.", ()),
     "50121": ("OKX does not serve this country or data centre: run riskbot on a machine elsewhere.", ()),
     "50100": ("Make a new API key, or ask OKX's support.", ALL),
-    "50101": ("The key is neither one of live trading nor of demo trading here: make a new one.", ALL),
     "50114": ("Copy the API key, its secret and its passphrase again.", ALL),
 }
 """By OKX's code: what to do, and what to ask for again; nothing: that is done elsewhere, then the same once more."""
-LATER = ("Try again in a minute.", ())
+NEITHER = "The key is neither one of live trading nor of demo trading here: make a new one."
+LATER = "Try again in a minute."
 ONLINE = "Is this machine online?"
 PROXY = "Where a proxy or a firewall is in between, it must let riskbot through."
 
@@ -112,8 +112,16 @@ def _refusal(errors: Mapping[str, SourceError], sites: Mapping[str, str]) -> Ref
 
 
 def _told(error: SourceError) -> Refused:
-    advice, again = ADVICE.get(error.code, ("", ()) if error.code in ERRORS else LATER)
-    return Refused(" ".join(filter(None, (f"{error.why}.", advice))), again)
+    if error.code == OTHER_ENVIRONMENT:  # both were tried
+        return Refused(f"{error.why}. {NEITHER}", ALL)
+    if error.code in ADVICE:
+        return Refused(advised(error), ADVICE[error.code][1])
+    return Refused(f"{error.why}." if error.code in ERRORS else f"{error.why}. {LATER}")
+
+
+def advised(error: SourceError) -> str:
+    """What OKX's site says, and what to do about it if that is known."""
+    return f"{error.why}. {ADVICE[error.code][0]}" if error.code in ADVICE else error.why
 
 
 async def balance(exchange: Exchange, credentials: Credentials, found: Found) -> Snapshot:

@@ -77,7 +77,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """One row of the outbox: one event for one receiver.
 
     id: `account/rule/subject-episode-seq@receiver`; the same event always gets the same id.
-    reminder: the how-manieth "still …" this is; 0: it tells something new.
+    reminder: its number, of those about what lasts ("still …"); 0: it is news.
     alert: `account/rule/subject`; per receiver at most one row of an alert is queued and one in flight.
     before, after: what the receiver was told and is now told (severities as it sees them, `OK`: nothing).
     covers: the steps this row replaced while it waited, oldest first.

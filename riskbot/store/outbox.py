@@ -97,7 +97,7 @@ def queued(message: Message) -> Row:
 
 
 class Outbox(ABC):
-    """The rows' movements, over the five things that a backend must be able to do.
+    """The rows' movements, over the few things that a backend must be able to do.
 
     The caller sees to it that each call is one transaction.
     """
