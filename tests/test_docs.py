@@ -132,7 +132,7 @@ def test_make_has_what_the_docs_name(target: str) -> None:
 
 def test_ci_runs_the_readmes_test_command_and_nothing_else() -> None:
     lines = (ROOT / ".ci/run").read_text().splitlines()
-    assert [line for line in lines if line and not line.startswith(("#", "set ", "export CI=", "cd "))] == ["make test"]
+    assert [line for line in lines if line and not line.startswith(("#", "set ", "cd "))] == ["make test"]
 
 
 def riskbot(*words: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
