@@ -366,6 +366,27 @@ async def test_a_last_turn_of_a_closed_watch_does_not_stop_what_is_taken_up(
     await town.close()
 
 
+@pytest.mark.parametrize("others", [[], ["other"]], ids=["alone", "beside another"])
+async def test_a_watch_that_is_closed_is_not_polled_once_more(
+    others: list[str], town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await town.open(town.bundle(accounts=[Named(name) for name in ("main", *others)]))
+    watch = service.watches["main"]
+    close, polls = watch.close, [0, 0]
+
+    async def closing() -> None:
+        await close()
+        polls[0] = watch.polls
+        await asyncio.sleep(10 * watch.poll_every)
+        polls[1] = watch.polls
+
+    monkeypatch.setattr(watch, "close", closing)
+    await service.apply(town.bundle(accounts=[Named("main", "another key"), *map(Named, others)]))
+    assert polls[0] == polls[1] > 0
+    assert service.watches["main"] is not watch
+    await town.until(lambda: all(found.polls for found in service.watches.values()))
+
+
 async def test_an_account_with_another_key_is_watched_anew_and_its_alerts_go_on(town: Town) -> None:
     town.markets["main"] = Market("2.5")
     service = await town.open(town.bundle())

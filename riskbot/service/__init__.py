@@ -139,8 +139,10 @@ class Service:
         await self._keep()
         await self._hire(bundle.receivers)
         kept = [a.name for a in bundle.accounts if a in old.accounts and a.name in self.watches]
-        for name in self.watches.keys() - {*kept}:
-            await self.watches.pop(name).close()
+        leaving = {name: self.watches.pop(name) for name in self.watches.keys() - {*kept}}
+        self._pace()  # a watch that is closed is not polled once more
+        for name, watch in leaving.items():
+            await watch.close()
             for part in (about_watch(name), about_polls(name), about_key(name)):
                 self.problems.forget(part)
         for account in bundle.accounts:
